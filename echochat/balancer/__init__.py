@@ -1,0 +1,3 @@
+"""
+Least connections.
+"""

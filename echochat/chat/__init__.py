@@ -1,0 +1,3 @@
+"""
+What a chat is: sessions, topics, presence and policy, with no I/O.
+"""

@@ -1,0 +1,3 @@
+"""
+The other end: a client core, a Twisted client, and the terminal.
+"""

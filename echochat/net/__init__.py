@@ -1,0 +1,3 @@
+"""
+The edge to Twisted: transports, closing, limits.
+"""

@@ -1,0 +1,3 @@
+"""
+The line protocol and its service.
+"""

@@ -1,0 +1,3 @@
+"""
+What twistd and twist start.
+"""

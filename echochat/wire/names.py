@@ -1,0 +1,53 @@
+"""
+What may be a name, a topic, a label and a text (protocol, section 3).
+"""
+
+import re
+from typing import Final
+
+MAX_NAME: Final = 32
+MAX_TOPIC: Final = 128
+MAX_LABEL: Final = 64
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_TOPIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}|@[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+# C0 other than tab, DEL, C1, and the two separators that browsers and editors take for a line's end: what one
+# person sends is shown on another's terminal, where these would act.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def is_name(name: str) -> bool:
+    """
+    Tell whether this may be somebody's name: 1 to 32 of ``A-Z a-z 0-9 . _ -``, a letter or digit first.
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def is_topic(topic: str) -> bool:
+    """
+    Tell whether this may be a topic: 1 to 128 of ``A-Z a-z 0-9 . _ -``, a letter or digit first, or ``@NAME``.
+    """
+    return _TOPIC.fullmatch(topic) is not None
+
+
+def is_label(label: str) -> bool:
+    """
+    Tell whether this may label a command: 1 to 64 of ``A-Z a-z 0-9 . _ -``.
+    """
+    return _LABEL.fullmatch(label) is not None
+
+
+def is_text(text: str) -> bool:
+    """
+    Tell whether this may be published: no control characters but tab, no line or paragraph separators.
+    """
+    return _CONTROL.search(text) is None
+
+
+def fold_name(name: str) -> str:
+    """
+    The form in which names are compared: two that differ in letter case only are one.
+    """
+    return name.lower()
