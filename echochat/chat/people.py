@@ -1,0 +1,77 @@
+"""
+Who is here: the names in use.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from echochat.wire.names import fold_name
+
+
+class NameTaken(Exception):
+    """
+    Somebody else has this name, in one letter case or another.
+    """
+
+
+def _random_suffix() -> str:
+    return secrets.token_hex(4)
+
+
+class People:
+    """
+    The names of all who are connected. A guest's name is one connection's; two names that differ in letter case only
+    are one.
+
+    :param suffix: makes what stands behind ``guest-`` in a name that nobody chose.
+    :param is_account: tells of a name whether an account has it, so that no guest can take it.
+    """
+
+    def __init__(
+        self,
+        suffix: Callable[[], str] = _random_suffix,
+        is_account: Callable[[str], bool] = lambda name: False,
+    ) -> None:
+        self._suffix = suffix
+        self._is_account = is_account
+        self._taken: set[str] = set()
+
+    def admit_guest(self) -> str:
+        """
+        Give a newcomer a name that nobody has.
+        """
+        while True:
+            name = f"guest-{self._suffix()}"
+            try:
+                self.claim(name)
+            except NameTaken:
+                continue
+            return name
+
+    def claim(self, name: str) -> None:
+        """
+        Take a name.
+
+        :raises NameTaken: ask for another.
+        """
+        folded = fold_name(name)
+        if folded in self._taken or self._is_account(folded):
+            raise NameTaken(name)
+        self._taken.add(folded)
+
+    def rename(self, old: str, new: str) -> None:
+        """
+        Take a name in exchange for another; one's own name in another letter case is free to take.
+
+        :raises NameTaken: the old one is kept; ask for another.
+        """
+        if fold_name(old) == fold_name(new):
+            return
+        self.claim(new)
+        self.release(old)
+
+    def release(self, name: str) -> None:
+        """
+        Somebody has gone, and the name is free.
+        """
+        self._taken.discard(fold_name(name))

@@ -1,0 +1,77 @@
+"""
+Replies in the order of the lines they answer, whichever of them is known first (protocol, section 1).
+"""
+
+from collections import deque
+
+
+class Slot:
+    """
+    The place of a reply that is not known yet, such as that of a publish that waits for the disk.
+    """
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = None
+
+
+class Replies:
+    """
+    Collect replies, and give those before the first unknown one.
+    """
+
+    __slots__ = ("_ready", "_slots")
+
+    def __init__(self) -> None:
+        self._ready: list[bytes] = []
+        # Made only for a connection that once had to wait: most never do, and an empty deque is 600 bytes.
+        self._slots: deque[Slot] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many places stand behind one whose reply is not known, that one included.
+        """
+        return len(self._slots) if self._slots else 0
+
+    def add(self, answer: bytes) -> None:
+        """
+        The next reply is known at once.
+        """
+        if self._slots:
+            self.reserve().answer = answer
+        else:
+            self._ready.append(answer)
+
+    def reserve(self) -> Slot:
+        """
+        The next reply will be known later: :meth:`fill` it then.
+        """
+        if self._slots is None:
+            self._slots = deque()
+        slot = Slot()
+        self._slots.append(slot)
+        return slot
+
+    def fill(self, slot: Slot, answer: bytes) -> None:
+        """
+        A reply has become known. Each slot is filled once.
+        """
+        slot.answer = answer
+        slots = self._slots
+        while slots and (known := slots[0].answer) is not None:
+            self._ready.append(known)
+            slots.popleft()
+        if not slots:
+            self._slots = None
+
+    def take(self) -> bytes:
+        """
+        Everything that can be sent now, once.
+        """
+        if not self._ready:
+            return b""
+        answer = self._ready[0] if len(self._ready) == 1 else b"".join(self._ready)
+        self._ready = []
+        return answer

@@ -1,0 +1,194 @@
+"""
+One person's side of a conversation: bytes in; replies, and what else is to be done, out.
+
+A session does no I/O and calls nobody: it collects replies in :attr:`Session.replies` and returns effects, which the
+protocol that carries the connection performs in their order. Most of what arrives is plain messages, so there are two
+ways through: :meth:`Session.answer` for a chunk of whole plain messages, and :meth:`Session.receive` for anything.
+"""
+
+from echochat.chat.effects import Close, Effect
+from echochat.chat.people import People
+from echochat.chat.replies import Replies
+from echochat.chat.verbs import VERBS
+from echochat.wire.answers import Bye, Err
+from echochat.wire.commands import CommandError, parse_command
+from echochat.wire.echo import CLOSE, echo_chunk, echo_line, is_http_request
+from echochat.wire.lines import Line, LineReader, Overlong, cut_whole
+from echochat.wire.telnet import TelnetFilter
+
+
+class Session:
+    """
+    A conversation from its first byte to its last.
+
+    :param people: the names in use.
+    :param reader: cuts this connection's bytes into lines.
+    :param telnet: removes telnet negotiation; None where none can be, on TLS and WebSocket.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_name",
+        "_plain",
+        "_reader",
+        "_started",
+        "_telnet",
+        "lines",
+        "lines_answered",
+        "people",
+        "replies",
+    )
+
+    def __init__(self, people: People, reader: LineReader, telnet: TelnetFilter | None) -> None:
+        self.people = people
+        self.replies = Replies()
+        self.echoed = 0
+        self._lines = 0
+        self._reader = reader
+        self._telnet = telnet
+        self._name: str | None = None
+        self._started = False
+        self._closing = False
+        # Whether a chunk of plain messages may be answered as a whole: the conversation has begun, is not ending,
+        # and nothing is unfinished. Derived, and kept because it is asked for with every chunk.
+        self._plain = False
+
+    @property
+    def started(self) -> bool:
+        """
+        Whether a first line has come.
+        """
+        return self._started
+
+    @property
+    def lines(self) -> int:
+        """
+        How many lines have come; :attr:`echoed` of them were answered by :meth:`answer`.
+        """
+        return self.echoed + self._lines
+
+    @property
+    def name(self) -> str:
+        """
+        This person's name. A guest is given one when it is first asked for: most connections never show theirs.
+        """
+        if self._name is None:
+            self._name = self.people.admit_guest()
+        return self._name
+
+    def rename(self, name: str) -> None:
+        """
+        Take another name.
+
+        :raises NameTaken: the old one is kept.
+        """
+        self.people.rename(self.name, name)
+        self._name = name
+
+    def answer(self, data: bytes) -> bytes | None:
+        """
+        Answer a chunk of plain messages at once, if it is one and nothing is in the way.
+
+        :return: the answers, to be sent as they are; or None when nothing was taken: then call :meth:`receive`.
+        """
+        if self._plain and data[-1] == 0x0A and len(data) <= self._reader.max_line:
+            answer = echo_chunk(data)
+            if answer is not None:
+                self.echoed += data.count(b"\n")
+                return answer
+        return None
+
+    def receive(self, data: bytes) -> list[Effect]:
+        """
+        Take the next bytes, whatever they are. Replies that are due are in :attr:`replies` then.
+        """
+        if self._closing:
+            return []
+        if self._telnet is not None:
+            data = self._telnet.feed(data)
+        effects: list[Effect] = []
+        whole = self._reader.take_whole(data) if self._started else None
+        answer = echo_chunk(whole) if whole else None
+        if answer is not None and whole is not None:
+            self._lines += whole.count(b"\n")
+            self.replies.add(answer)
+        else:
+            for line in self._reader.feed(data) if whole is None else cut_whole(whole):
+                self._take_line(line, effects)
+                if self._closing:
+                    break
+        self.settle()
+        return effects
+
+    def settle(self) -> None:
+        """
+        Look again whether chunks may be answered as a whole: to be called when waiting replies have been filled.
+        """
+        self._plain = (
+            self._started
+            and not self._closing
+            and not self.replies.waiting
+            and self._reader.between_lines
+            and (self._telnet is None or self._telnet.between_commands)
+        )
+
+    def end(self) -> None:
+        """
+        The connection has gone: give back what this person holds.
+        """
+        self._closing = True
+        self._plain = False
+        if self._name is not None:
+            self.people.release(self._name)
+            self._name = None
+
+    def close(self, close: Close, effects: list[Effect]) -> None:
+        """
+        This is the last thing that is done; what follows it is not read.
+        """
+        self._closing = True
+        effects.append(close)
+
+    def _take_line(self, line: Line | Overlong, effects: list[Effect]) -> None:
+        first, self._started = not self._started, True
+        self._lines += 1
+        if isinstance(line, Overlong):
+            limit = self._reader.max_line
+            self._refuse("line-too-long", f"a line may have {limit} bytes, and the rest of this one is dropped")
+            return
+        text, end = line
+        if first and is_http_request(text):
+            bye = Bye("protocol", "this port speaks lines, not HTTP")
+            self.close(Close("HTTP was sent to the line port", bye), effects)
+        elif text[:1] == b"/" and text[1:2] != b"/":
+            self._take_command(text, effects)
+        else:
+            self._take_message(text, end, effects)
+
+    def _take_message(self, text: bytes, end: bytes, effects: list[Effect]) -> None:
+        try:
+            answer = echo_line(text)
+        except UnicodeDecodeError:
+            self._refuse("bad-encoding", "a line is UTF-8 text")
+            return
+        if CLOSE in text:
+            self.close(Close("CLOSE SOCKET"), effects)
+        else:
+            self.replies.add(answer + end)
+
+    def _take_command(self, text: bytes, effects: list[Effect]) -> None:
+        label = None
+        try:
+            command = parse_command(text.decode())
+            label = command.label
+            verb = VERBS.get(command.verb)
+            if verb is None:
+                raise CommandError("unknown-command", "there is no such command: /help lists them")
+            verb.run(self, command, effects)
+        except UnicodeDecodeError:
+            self._refuse("bad-encoding", "a line is UTF-8 text")
+        except CommandError as error:
+            self._refuse(error.code, error.explanation, label)
+
+    def _refuse(self, code: str, explanation: str, label: str | None = None) -> None:
+        self.replies.add(Err(code, explanation, label).encode())

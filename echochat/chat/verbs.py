@@ -1,0 +1,93 @@
+"""
+The commands: for each its verb, how it is typed, what it does, and the function that does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from echochat.chat.effects import Close, Effect
+from echochat.chat.people import NameTaken
+from echochat.wire.answers import Info, Ok
+from echochat.wire.commands import ALIASES, Command, CommandError
+from echochat.wire.names import is_name, is_text
+
+if TYPE_CHECKING:
+    from echochat.chat.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """
+    A command.
+
+    :ivar usage: how it is typed, as in the protocol's table.
+    :ivar summary: what it does, in one line.
+    :ivar run: does it: adds replies to the session and effects to the list.
+    :raises CommandError: by ``run``, when it cannot be done: the session answers ``/err``.
+    """
+
+    usage: str
+    summary: str
+    run: Callable[[Session, Command, list[Effect]], None]
+
+
+def _no_arguments(command: Command) -> None:
+    if command.rest.strip(" "):
+        raise CommandError("bad-arguments", f"/{command.verb} takes no arguments")
+
+
+def _help(session: Session, command: Command, effects: list[Effect]) -> None:
+    asked = command.rest.strip(" ").removeprefix("/").lower()
+    asked = ALIASES.get(asked, asked)
+    if asked and asked not in VERBS:
+        raise CommandError("bad-arguments", "there is no such command: /help lists them")
+    chosen = [VERBS[asked]] if asked else list(VERBS.values())
+    width = max(len(verb.usage) for verb in chosen)
+    lines = [f"{verb.usage:<{width}}  {verb.summary}" for verb in chosen]
+    if not asked:
+        lines.append("Any other line is answered in capitals; one with CLOSE SOCKET in it ends the chat.")
+    for line in lines:
+        session.replies.add(Info(line, command.label).encode())
+    session.replies.add(Ok("help", label=command.label).encode())
+
+
+def _ping(session: Session, command: Command, effects: list[Effect]) -> None:
+    if not is_text(command.rest):
+        raise CommandError("bad-text", "a text has no control characters but tab")
+    session.replies.add(Ok("ping", command.rest, command.label).encode())
+
+
+def _whoami(session: Session, command: Command, effects: list[Effect]) -> None:
+    _no_arguments(command)
+    session.replies.add(Ok("whoami", f"{session.name} guest", command.label).encode())
+
+
+def _nick(session: Session, command: Command, effects: list[Effect]) -> None:
+    name = command.rest.strip(" ")
+    if not name:
+        raise CommandError("bad-arguments", "type /nick NAME")
+    if not is_name(name):
+        raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
+    try:
+        session.rename(name)
+    except NameTaken:
+        raise CommandError("name-taken", "somebody has that name: choose another") from None
+    session.replies.add(Ok("nick", name, command.label).encode())
+
+
+def _quit(session: Session, command: Command, effects: list[Effect]) -> None:
+    _no_arguments(command)
+    session.replies.add(Ok("quit", label=command.label).encode())
+    session.close(Close("quit"), effects)
+
+
+VERBS: dict[str, Verb] = {
+    "help": Verb("/help [VERB]", "this list, or one command of it", _help),
+    "ping": Verb("/ping [TEXT]", "is the server there?", _ping),
+    "whoami": Verb("/whoami", "your name, and how it was given", _whoami),
+    "nick": Verb("/nick NAME", "take another name", _nick),
+    "quit": Verb("/quit", "leave", _quit),
+}

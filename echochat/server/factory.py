@@ -1,0 +1,137 @@
+"""
+What all connections of a server share.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory, Protocol
+from txaio.tx import make_logger
+
+from echochat.chat.people import People
+from echochat.chat.session import Session
+from echochat.net.closing import Closer, abort
+from echochat.net.deadlines import Deadlines
+from echochat.net.gate import Gate
+from echochat.net.limits import AddressLimit
+from echochat.server.line import EchoChatProtocol
+from echochat.server.settings import ServerSettings
+from echochat.wire.answers import Err
+from echochat.wire.lines import LineReader
+from echochat.wire.telnet import TelnetFilter
+
+GRACE = 5.0
+"""
+Seconds that a client has to take what it was sent, and to close, after the server has closed.
+"""
+
+
+class EchoChatFactory(Factory):
+    """
+    Makes the protocol of each connection, and knows them all.
+
+    :param clock: for deadlines.
+    :param settings: limits and times.
+    :param gate: is shut while there are as many connections as there may be.
+    """
+
+    noisy = False
+    log = make_logger()
+
+    def __init__(self, clock: IReactorTime, settings: ServerSettings, gate: Gate | None = None) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.people = People()
+        self.connections: set[EchoChatProtocol] = set()
+        self.first_line = Deadlines(clock, settings.first_line, EchoChatProtocol.first_line_is_late)
+        self.idle = Deadlines(clock, settings.idle, EchoChatProtocol.is_idle)
+        self.stall = Deadlines(clock, settings.stall, EchoChatProtocol.is_stalled)
+        self._closing: Deadlines[Any] = Deadlines(clock, GRACE, abort)
+        self.closer = Closer(self._closing)
+        self._gate = gate if gate is not None else Gate(settings.max_connections)
+        self._addresses = AddressLimit(clock, settings.per_address)
+        self._made = 0
+        self._empty: list[Deferred[None]] = []
+
+    # Called by Twisted
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        source = self._addresses.admit(addr) if addr is not None else ""
+        if source is None:
+            return _Refusal(self)
+        self._made += 1
+        session = Session(self.people, LineReader(self.settings.max_line), TelnetFilter())
+        protocol = EchoChatProtocol(self._made, session, source)
+        protocol.factory = self
+        return protocol
+
+    # Called by the connections
+
+    def connected(self, connection: EchoChatProtocol) -> None:
+        """
+        A connection has begun.
+        """
+        self.connections.add(connection)
+        self._gate.enter()
+        self.first_line.set(connection)
+
+    def forget(self, connection: EchoChatProtocol) -> None:
+        """
+        A connection is closing: nothing is expected of it any more.
+        """
+        self.first_line.clear(connection)
+        self.idle.clear(connection)
+        self.stall.clear(connection)
+
+    def disconnected(self, connection: EchoChatProtocol) -> None:
+        """
+        A connection has ended.
+        """
+        self.forget(connection)
+        self.closer.gone(connection.transport)
+        self.connections.discard(connection)
+        self._addresses.release(connection.source)
+        self._gate.leave()
+        if not self.connections:
+            waiting, self._empty = self._empty, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    # Called by the service
+
+    def when_empty(self) -> Deferred[None]:
+        """
+        Wait until the last connection has ended.
+        """
+        deferred: Deferred[None] = Deferred()
+        self._empty.append(deferred)
+        return deferred
+
+    def stop_timers(self) -> None:
+        """
+        There are no connections any more, and nothing to wait for.
+        """
+        for deadlines in (self.first_line, self.idle, self.stall, self._closing):
+            deadlines.stop()
+
+
+class _Refusal(Protocol):
+    """
+    Says that there are too many connections from an address, and closes.
+    """
+
+    transport: Any
+
+    def __init__(self, factory: EchoChatFactory) -> None:
+        self._factory = factory
+
+    def connectionMade(self) -> None:
+        most = self._factory.settings.per_address
+        self._factory.log.info("refused a connection from {peer}: too many", peer=str(self.transport.getPeer()))
+        explanation = f"connections from your address: {most} at once, and {2 * most} new in 10 seconds"
+        self.transport.write(Err("too-many", explanation).encode())
+        self._factory.closer.close(self.transport, peer_has_closed=False)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self._factory.closer.gone(self.transport)

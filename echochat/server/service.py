@@ -1,0 +1,176 @@
+"""
+A server's life: listen, serve, drain, stop.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+from echochat.net.gate import Gate
+from echochat.server.factory import GRACE, EchoChatFactory
+
+KEEPALIVE_IDLE = 60
+"""
+Seconds after which the kernel asks a silent peer whether it is there; with three more tries, 15 s apart, one that has
+vanished is found within two minutes.
+"""
+
+
+class EchoChatService(Service):
+    """
+    Listens on endpoints and serves connections until it is stopped.
+
+    :param reactor: on which to listen; a lean one or any other.
+    :param factory: serves the connections.
+    :param gate: which of the ports is told.
+    :param endpoints: where to listen, as Twisted's endpoint strings.
+    :param fail: is told in one sentence why the service cannot start; it does not return.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        factory: EchoChatFactory,
+        gate: Gate,
+        endpoints: tuple[str, ...],
+        fail: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._factory = factory
+        self._gate = gate
+        self._endpoints = endpoints
+        self._fail = fail
+        self._ports: list[Any] = []
+        self._hurry: Deferred[None] = Deferred()
+
+    # Called by Twisted
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        super().startService()
+        # twist does not know the privileged part.
+        if not self._ports:
+            self._listen()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    # Called by the process
+
+    def hurry(self) -> None:
+        """
+        Do not wait for clients any more while stopping.
+        """
+        waiting, self._hurry = self._hurry, Deferred()
+        waiting.callback(None)
+
+    @property
+    def addresses(self) -> list[Any]:
+        """
+        Where the service listens, as Twisted's addresses.
+        """
+        return [port.getHost() for port in self._ports]
+
+    # Ours
+
+    def _listen(self) -> None:
+        for endpoint in self._endpoints:
+            try:
+                listening = serverFromString(self._reactor, endpoint).listen(self._factory)
+            except (ValueError, TypeError, KeyError, IndexError, OSError, CannotListenError) as error:
+                self._cannot_listen(endpoint, error)
+                return
+            listening.addCallback(self._listening, endpoint)
+            listening.addErrback(self._failed, endpoint)
+
+    def _listening(self, port: Any, endpoint: str) -> None:
+        self._ports.append(port)
+        self._gate.guard(port)
+        _prepare(getattr(port, "socket", None))
+        address = port.getHost()
+        host = getattr(address, "host", None)
+        if host is None:
+            self.log.info("listening on {endpoint}", endpoint=endpoint)
+            return
+        reachable = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+        self.log.info(
+            "listening on {host} port {port}: try it with: nc {reachable} {port}, or: echochat chat {target}",
+            host=host,
+            port=address.port,
+            reachable=reachable,
+            target=f"[{reachable}]:{address.port}" if ":" in reachable else f"{reachable}:{address.port}",
+        )
+
+    def _failed(self, failure: Failure, endpoint: str) -> None:
+        self._cannot_listen(endpoint, failure.value)
+
+    def _cannot_listen(self, endpoint: str, error: BaseException | None) -> None:
+        if isinstance(error, CannotListenError):
+            error = error.socketError
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self._fail(f"cannot listen on {endpoint}: {reason}")
+
+    async def _stop(self) -> None:
+        ports, self._ports = self._ports, []
+        await DeferredList([port.stopListening() or succeed(None) for port in ports], consumeErrors=True)
+        factory = self._factory
+        seconds = factory.settings.drain
+        if factory.connections and seconds > 0:
+            self.log.info(
+                "draining: {count} connections have {seconds:g} s",
+                count=len(factory.connections),
+                seconds=seconds,
+            )
+            for connection in list(factory.connections):
+                connection.announce_drain(seconds)
+            await self._until_empty(seconds)
+        for connection in list(factory.connections):
+            connection.leave()
+        # Each connection is aborted when its grace is over; a little more than that cannot pass.
+        await self._until_empty(GRACE + 1)
+        for connection in list(factory.connections):
+            connection.transport.abortConnection()
+        factory.stop_timers()
+
+    async def _until_empty(self, seconds: float) -> None:
+        """
+        Wait until all connections have ended, the time is over, or somebody is in a hurry.
+        """
+        if not self._factory.connections:
+            return
+        over: Deferred[None] = Deferred()
+        deadline = self._factory.clock.callLater(seconds, over.callback, None)
+        empty = self._factory.when_empty()
+        try:
+            await DeferredList([over, empty, self._hurry], fireOnOneCallback=True)
+        finally:
+            if deadline.active():
+                deadline.cancel()
+
+
+def _prepare(listening: socket.socket | None) -> None:
+    """
+    Set what connections inherit from the socket that accepts them: no system call for each, then.
+    """
+    if listening is None or listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Without this an event waits for the acknowledgement of the one before it: 40 ms with delayed acknowledgements.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)

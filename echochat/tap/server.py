@@ -1,0 +1,111 @@
+"""
+``twistd echochat`` and ``twist echochat``: options in, a service out.
+"""
+
+import signal
+import sys
+from typing import Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from echochat import __version__
+from echochat.net.gate import Gate
+from echochat.net.lean import lean
+from echochat.net.limits import connections_for, raise_descriptor_limit
+from echochat.server.factory import EchoChatFactory
+from echochat.server.service import EchoChatService
+from echochat.server.settings import SETTINGS, ServerSettings, SettingError, make_settings, read_config
+
+
+def fail(reason: str) -> NoReturn:
+    """
+    End the process with one line, as for any mistake of whoever starts it.
+    """
+    sys.exit(f"echochat: {reason}")
+
+
+class Options(usage.Options):
+    """
+    The options of the server. What is wrong ends in one line and exit code 1.
+    """
+
+    longdesc = "An echo and chat server over lines that one can type. Documentation: the README and docs/."
+    optParameters = [
+        *([setting.name, None, None, setting.help] for setting in SETTINGS if not setting.repeatable),
+        ["config", None, None, "A TOML file with the same names as here; the command line wins."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = ServerSettings()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        self["listen"].append(endpoint)
+
+    opt_listen.__doc__ = SETTINGS[0].help
+
+    def opt_version(self) -> NoReturn:
+        """
+        Print the version and exit.
+        """
+        print(f"echochat {__version__}")
+        sys.exit(0)
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            fail(f"{error} (--help lists the options)")
+
+    def parseArgs(self, *arguments: str) -> None:
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]} is not an option")
+
+    def postOptions(self) -> None:
+        written = {name: value for name, value in self.items() if name != "config" and value not in (None, [])}
+        config = self["config"]
+        try:
+            self.settings = make_settings(written, read_config(config) if config else {}, config or "")
+        except SettingError as error:
+            raise usage.UsageError(str(error)) from None
+
+
+def makeService(options: Options) -> IService:
+    """
+    Make the server's service on the global reactor.
+    """
+    from twisted.internet import reactor
+
+    settings = options.settings
+    descriptors = raise_descriptor_limit()
+    lean_reactor = lean(reactor)
+    gate = Gate(settings.max_connections or connections_for(descriptors))
+    factory = EchoChatFactory(lean_reactor, settings, gate)
+    service = EchoChatService(lean_reactor, factory, gate, settings.listen, fail)
+    _take_signals(reactor, service)
+    return service
+
+
+def _take_signals(reactor: Any, service: EchoChatService) -> None:
+    """
+    SIGTERM and SIGINT drain, and exit with 0 then; a second one does not wait for clients any more.
+
+    Twisted's own handlers end the process by the signal after an orderly stop, which supervisors take for a failure.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        reactor.callFromThread(next_step)
+
+    def next_step() -> None:
+        if service.running:
+            reactor.stop()
+        else:
+            service.hurry()
+
+    def install() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+
+    reactor.callWhenRunning(install)
