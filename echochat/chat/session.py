@@ -28,13 +28,13 @@ class Session:
 
     __slots__ = (
         "_closing",
+        "_lines",
         "_name",
         "_plain",
         "_reader",
         "_started",
         "_telnet",
-        "lines",
-        "lines_answered",
+        "echoed",
         "people",
         "replies",
     )
