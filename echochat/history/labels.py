@@ -1,0 +1,77 @@
+"""
+The dedupe window: which labels were stored lately, and at which position.
+
+Kept in memory, by the one who numbers events: a table on disk with random keys costs a page of 4 KiB written
+for each label once it is larger than the cache. What must survive a restart is the business of the durable
+history, which writes the same labels down in order and remembers them all anew when it is opened.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+from echochat.history.records import Deduplication, Draft
+from echochat.wire.names import fold_name
+
+
+def label_key(draft: Draft) -> str:
+    """
+    What a label is unique for: name (folded), topic and label, none of which may contain a space.
+    """
+    return f"{fold_name(draft.name)} {draft.topic} {draft.label}"
+
+
+class LabelWindow:
+    """
+    Positions by label key, each forgotten when it is older than the window and not before.
+
+    :param clock: seconds that only grow (never the time of day: an hour set back would double the events of
+        everybody who tries again).
+    """
+
+    def __init__(self, bounds: Deduplication, clock: Callable[[], float]) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._positions: dict[str, int] = {}
+        self._ages: deque[tuple[float, list[str]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @property
+    def room(self) -> int:
+        """
+        How many more labels may be remembered now.
+        """
+        return self._bounds.labels - len(self._positions)
+
+    def position_of(self, key: str) -> int | None:
+        return self._positions.get(key)
+
+    def remember(self, labels: Mapping[str, int]) -> None:
+        """
+        Begin the window of these: to be called when they are durable.
+        """
+        self._positions.update(labels)
+        self._ages.append((self._clock(), list(labels)))
+
+    def forget_old(self) -> int:
+        """
+        Make room.
+
+        :return: how many calls of :meth:`remember` were forgotten, oldest first.
+        """
+        oldest = self._clock() - self._bounds.seconds
+        forgotten = 0
+        while self._ages and self._ages[0][0] < oldest:
+            _, keys = self._ages.popleft()
+            self._forget(keys)
+            forgotten += 1
+        return forgotten
+
+    def clear(self) -> None:
+        self._positions.clear()
+        self._ages.clear()
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            del self._positions[key]
