@@ -4,6 +4,7 @@ Who is here: the names in use.
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from echochat.wire.names import fold_name
 
@@ -75,3 +76,17 @@ class People:
         Somebody has gone, and the name is free.
         """
         self._taken.discard(fold_name(name))
+
+
+@dataclass(slots=True)
+class Commons:
+    """
+    What all sessions of a server share.
+
+    :ivar wall: the time of day, in milliseconds since the epoch: for timestamps only.
+    :ivar now: seconds of a clock that never jumps: for everything else.
+    """
+
+    people: People
+    wall: Callable[[], int]
+    now: Callable[[], float]

@@ -54,6 +54,12 @@ class Replies:
         self._slots.append(slot)
         return slot
 
+    def is_last(self, slot: Slot) -> bool:
+        """
+        Tell whether nothing has been added behind this place.
+        """
+        return bool(self._slots) and self._slots is not None and self._slots[-1] is slot
+
     def fill(self, slot: Slot, answer: bytes) -> None:
         """
         A reply has become known. Each slot is filled once.
@@ -75,3 +81,10 @@ class Replies:
         answer = self._ready[0] if len(self._ready) == 1 else b"".join(self._ready)
         self._ready = []
         return answer
+
+    def abandon(self) -> None:
+        """
+        Nobody waits for replies any more: what is filled from now on is dropped.
+        """
+        self._ready = []
+        self._slots = None

@@ -6,8 +6,9 @@ protocol that carries the connection performs in their order. Most of what arriv
 ways through: :meth:`Session.answer` for a chunk of whole plain messages, and :meth:`Session.receive` for anything.
 """
 
-from echochat.chat.effects import Close, Effect
-from echochat.chat.people import People
+from echochat.chat.effects import Close, Effect, Renamed
+from echochat.chat.people import Commons
+from echochat.chat.policy import Allowance
 from echochat.chat.replies import Replies
 from echochat.chat.verbs import VERBS
 from echochat.wire.answers import Bye, Err
@@ -21,26 +22,37 @@ class Session:
     """
     A conversation from its first byte to its last.
 
-    :param people: the names in use.
+    :param commons: what all sessions share.
     :param reader: cuts this connection's bytes into lines.
     :param telnet: removes telnet negotiation; None where none can be, on TLS and WebSocket.
+    :param allowance: what this person may publish; None: as much as they like.
     """
 
     __slots__ = (
+        "_allowance",
+        "_asking",
         "_closing",
+        "_held",
         "_lines",
         "_name",
         "_plain",
         "_reader",
         "_started",
         "_telnet",
+        "commons",
         "echoed",
-        "people",
         "replies",
     )
 
-    def __init__(self, people: People, reader: LineReader, telnet: TelnetFilter | None) -> None:
-        self.people = people
+    def __init__(
+        self,
+        commons: Commons,
+        reader: LineReader,
+        telnet: TelnetFilter | None,
+        allowance: Allowance | None = None,
+    ) -> None:
+        self.commons = commons
+        self._allowance = allowance
         self.replies = Replies()
         self.echoed = 0
         self._lines = 0
@@ -49,6 +61,9 @@ class Session:
         self._name: str | None = None
         self._started = False
         self._closing = False
+        # Lines whose turn has not come: something before them is not answered yet.
+        self._held: list[Line | Overlong] = []
+        self._asking = False
         # Whether a chunk of plain messages may be answered as a whole: the conversation has begun, is not ending,
         # and nothing is unfinished. Derived, and kept because it is asked for with every chunk.
         self._plain = False
@@ -73,17 +88,29 @@ class Session:
         This person's name. A guest is given one when it is first asked for: most connections never show theirs.
         """
         if self._name is None:
-            self._name = self.people.admit_guest()
+            self._name = self.commons.people.admit_guest()
         return self._name
 
-    def rename(self, name: str) -> None:
+    def rename(self, name: str) -> Renamed:
         """
         Take another name.
 
         :raises NameTaken: the old one is kept.
         """
-        self.people.rename(self.name, name)
+        old = self.name
+        self.commons.people.rename(old, name)
         self._name = name
+        return Renamed(old, name)
+
+    def spend_publish(self) -> None:
+        """
+        Publish once more.
+
+        :raises CommandError: ``slow-down``, when this person has published too much of late.
+        """
+        wait = self._allowance.spend(self.commons.now()) if self._allowance is not None else 0.0
+        if wait:
+            raise CommandError("slow-down", f"you publish faster than guests may: try again in {wait:.1f} seconds")
 
     def answer(self, data: bytes) -> bytes | None:
         """
@@ -108,15 +135,37 @@ class Session:
             data = self._telnet.feed(data)
         effects: list[Effect] = []
         whole = self._reader.take_whole(data) if self._started else None
-        answer = echo_chunk(whole) if whole else None
+        answer = echo_chunk(whole) if whole and not self._held and not self._asking else None
         if answer is not None and whole is not None:
             self._lines += whole.count(b"\n")
             self.replies.add(answer)
         else:
-            for line in self._reader.feed(data) if whole is None else cut_whole(whole):
-                self._take_line(line, effects)
-                if self._closing:
-                    break
+            self._take_lines(self._reader.feed(data) if whole is None else cut_whole(whole), effects)
+        self.settle()
+        return effects
+
+    @property
+    def holds(self) -> bool:
+        """
+        Whether there are lines whose turn has not come: take no more bytes now than have come already.
+        """
+        return bool(self._held)
+
+    @property
+    def can_go_on(self) -> bool:
+        """
+        Whether the turn of held lines has come: then call :meth:`go_on`.
+        """
+        return bool(self._held) and not self.replies.waiting
+
+    def go_on(self) -> list[Effect]:
+        """
+        Take the lines that were held, as :meth:`receive` would have.
+        """
+        effects: list[Effect] = []
+        held, self._held = self._held, []
+        self._asking = False
+        self._take_lines(held, effects)
         self.settle()
         return effects
 
@@ -124,10 +173,13 @@ class Session:
         """
         Look again whether chunks may be answered as a whole: to be called when waiting replies have been filled.
         """
+        if not self.replies.waiting:
+            self._asking = False
         self._plain = (
             self._started
             and not self._closing
             and not self.replies.waiting
+            and not self._held
             and self._reader.between_lines
             and (self._telnet is None or self._telnet.between_commands)
         )
@@ -138,9 +190,9 @@ class Session:
         """
         self._closing = True
         self._plain = False
+        self.replies.abandon()
         if self._name is not None:
-            self.people.release(self._name)
-            self._name = None
+            self.commons.people.release(self._name)
 
     def close(self, close: Close, effects: list[Effect]) -> None:
         """
@@ -149,21 +201,36 @@ class Session:
         self._closing = True
         effects.append(close)
 
-    def _take_line(self, line: Line | Overlong, effects: list[Effect]) -> None:
+    def _take_lines(self, lines: list[Line | Overlong], effects: list[Effect]) -> None:
+        if self._held:
+            self._held += lines
+            return
+        for index, line in enumerate(lines):
+            if self._asking or not self._take_line(line, effects):
+                self._held = lines[index:]
+                return
+            self._lines += 1
+            if self._closing:
+                return
+
+    def _take_line(self, line: Line | Overlong, effects: list[Effect]) -> bool:
+        """
+        Do what a line says, or return False: its turn has not come.
+        """
         first, self._started = not self._started, True
-        self._lines += 1
         if isinstance(line, Overlong):
             limit = self._reader.max_line
             self._refuse("line-too-long", f"a line may have {limit} bytes, and the rest of this one is dropped")
-            return
+            return True
         text, end = line
         if first and is_http_request(text):
             bye = Bye("protocol", "this port speaks lines, not HTTP")
             self.close(Close("HTTP was sent to the line port", bye), effects)
         elif text[:1] == b"/" and text[1:2] != b"/":
-            self._take_command(text, effects)
+            return self._take_command(text, effects)
         else:
             self._take_message(text, end, effects)
+        return True
 
     def _take_message(self, text: bytes, end: bytes, effects: list[Effect]) -> None:
         try:
@@ -176,7 +243,7 @@ class Session:
         else:
             self.replies.add(answer + end)
 
-    def _take_command(self, text: bytes, effects: list[Effect]) -> None:
+    def _take_command(self, text: bytes, effects: list[Effect]) -> bool:
         label = None
         try:
             command = parse_command(text.decode())
@@ -184,11 +251,15 @@ class Session:
             verb = VERBS.get(command.verb)
             if verb is None:
                 raise CommandError("unknown-command", "there is no such command: /help lists them")
+            if verb.in_turn and self.replies.waiting:
+                return False
             verb.run(self, command, effects)
+            self._asking = verb.in_turn and self.replies.waiting > 0
         except UnicodeDecodeError:
             self._refuse("bad-encoding", "a line is UTF-8 text")
         except CommandError as error:
             self._refuse(error.code, error.explanation, label)
+        return True
 
     def _refuse(self, code: str, explanation: str, label: str | None = None) -> None:
         self.replies.add(Err(code, explanation, label).encode())

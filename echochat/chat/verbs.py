@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from echochat.chat import topic_verbs
 from echochat.chat.effects import Close, Effect
 from echochat.chat.people import NameTaken
 from echochat.wire.answers import Info, Ok
@@ -25,6 +26,9 @@ class Verb:
 
     :ivar usage: how it is typed, as in the protocol's table.
     :ivar summary: what it does, in one line.
+    :ivar in_turn: whether it waits until everything before it has been answered, and what is behind it waits for it:
+        whoever types ``/pub`` and then ``/history`` finds in the one what the other did. Only what neither sees nor
+        changes anything that others do goes without waiting, and publishes, which are acknowledged together.
     :ivar run: does it: adds replies to the session and effects to the list.
     :raises CommandError: by ``run``, when it cannot be done: the session answers ``/err``.
     """
@@ -32,6 +36,7 @@ class Verb:
     usage: str
     summary: str
     run: Callable[[Session, Command, list[Effect]], None]
+    in_turn: bool = False
 
 
 def _no_arguments(command: Command) -> None:
@@ -72,7 +77,7 @@ def _nick(session: Session, command: Command, effects: list[Effect]) -> None:
     if not is_name(name):
         raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
     try:
-        session.rename(name)
+        effects.append(session.rename(name))
     except NameTaken:
         raise CommandError("name-taken", "somebody has that name: choose another") from None
     session.replies.add(Ok("nick", name, command.label).encode())
@@ -88,6 +93,18 @@ VERBS: dict[str, Verb] = {
     "help": Verb("/help [VERB]", "this list, or one command of it", _help),
     "ping": Verb("/ping [TEXT]", "is the server there?", _ping),
     "whoami": Verb("/whoami", "your name, and how it was given", _whoami),
-    "nick": Verb("/nick NAME", "take another name", _nick),
+    "nick": Verb("/nick NAME", "take another name", _nick, in_turn=True),
+    "sub": Verb(
+        "/sub TOPIC [after=POS] [epoch=E] [last=N] [presence=on]",
+        "follow a topic (also /join)",
+        topic_verbs.subscribe,
+        in_turn=True,
+    ),
+    "unsub": Verb("/unsub TOPIC", "follow it no more (also /part)", topic_verbs.unsubscribe, in_turn=True),
+    "pub": Verb("/pub TOPIC TEXT", "publish (also /say)", topic_verbs.publish),
+    "msg": Verb("/msg NAME TEXT", "write to somebody's inbox, the topic @NAME", topic_verbs.message),
+    "history": Verb("/history TOPIC [last=N] [before=POS]", "what was published", topic_verbs.history, in_turn=True),
+    "who": Verb("/who TOPIC", "who follows a topic", topic_verbs.who, in_turn=True),
+    "topics": Verb("/topics", "all topics that you may read", topic_verbs.topics, in_turn=True),
     "quit": Verb("/quit", "leave", _quit),
 }

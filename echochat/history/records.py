@@ -9,39 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from echochat.chat.events import Draft as Draft
+from echochat.chat.events import Event as Event
 from echochat.history.errors import HistoryUnavailable
 
 NOTHING_REFUSED: Final[Mapping[int, HistoryUnavailable]] = {}
-
-
-# Not frozen: a frozen dataclass costs 0.57 µs to make instead of 0.14, and one is made for every publish.
-@dataclass(slots=True)
-class Draft:
-    """
-    What a publisher asks to have stored. Must not be changed after it was handed over.
-
-    :param label: makes it idempotent: the same name (in any letter case), topic and label is stored once
-        within the dedupe window.
-    """
-
-    topic: str
-    name: str
-    text: str
-    label: str | None
-    time: int
-
-
-@dataclass(slots=True)
-class Event:
-    """
-    What is stored.
-    """
-
-    position: int
-    topic: str
-    name: str
-    text: str
-    time: int
 
 
 @dataclass(slots=True)

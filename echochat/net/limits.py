@@ -99,6 +99,13 @@ class AddressLimit:
             del self._recent[source]
 
 
+def is_remote(address: IAddress | None) -> bool:
+    """
+    Tell whether this is an address of another machine: neither loopback nor a UNIX socket.
+    """
+    return address is not None and bool(_source(address))
+
+
 def _source(address: IAddress) -> str:
     host = getattr(address, "host", None)
     if not isinstance(host, str):

@@ -2,6 +2,7 @@
 What all connections of a server share.
 """
 
+import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -9,12 +10,14 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from txaio.tx import make_logger
 
-from echochat.chat.people import People
+from echochat.chat.people import Commons, People
+from echochat.chat.policy import GUEST_BURST, GUEST_RATE, Allowance
 from echochat.chat.session import Session
 from echochat.net.closing import Closer, abort
 from echochat.net.deadlines import Deadlines
 from echochat.net.gate import Gate
-from echochat.net.limits import AddressLimit
+from echochat.net.limits import AddressLimit, is_remote
+from echochat.server.exchange import Exchange
 from echochat.server.line import EchoChatProtocol
 from echochat.server.settings import ServerSettings
 from echochat.wire.answers import Err
@@ -33,16 +36,20 @@ class EchoChatFactory(Factory):
 
     :param clock: for deadlines.
     :param settings: limits and times.
+    :param exchange: where to publish and what to follow.
     :param gate: is shut while there are as many connections as there may be.
     """
 
     noisy = False
     log = make_logger()
 
-    def __init__(self, clock: IReactorTime, settings: ServerSettings, gate: Gate | None = None) -> None:
+    def __init__(
+        self, clock: IReactorTime, settings: ServerSettings, exchange: Exchange, gate: Gate | None = None
+    ) -> None:
         self.clock = clock
         self.settings = settings
-        self.people = People()
+        self.exchange = exchange
+        self.commons = Commons(People(), lambda: int(time.time() * 1000), clock.seconds)
         self.connections: set[EchoChatProtocol] = set()
         self.first_line = Deadlines(clock, settings.first_line, EchoChatProtocol.first_line_is_late)
         self.idle = Deadlines(clock, settings.idle, EchoChatProtocol.is_idle)
@@ -61,7 +68,8 @@ class EchoChatFactory(Factory):
         if source is None:
             return _Refusal(self)
         self._made += 1
-        session = Session(self.people, LineReader(self.settings.max_line), TelnetFilter())
+        allowance = Allowance(GUEST_BURST, GUEST_RATE, self.clock.seconds()) if is_remote(addr) else None
+        session = Session(self.commons, LineReader(self.settings.max_line), TelnetFilter(), allowance)
         protocol = EchoChatProtocol(self._made, session, source)
         protocol.factory = self
         return protocol
@@ -73,6 +81,7 @@ class EchoChatFactory(Factory):
         A connection has begun.
         """
         self.connections.add(connection)
+        self.exchange.counters.connections += 1
         self._gate.enter()
         self.first_line.set(connection)
 

@@ -1,12 +1,12 @@
 """
 The line protocol on a connection.
 
-What a line means is the session's business; here is what a connection needs: back-pressure, half-close, deadlines,
-and an end that is logged with its cause.
+What a line means is the session's business, and what topics need the participant's; here is what a connection needs:
+back-pressure, half-close, deadlines, and an end that is logged with its cause.
 """
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
@@ -15,12 +15,20 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
+from echochat.chat.effects import Close, Effect
 from echochat.chat.session import Session
 from echochat.net.progress import unsent
+from echochat.server.participant import Participant
 from echochat.wire.answers import Bye, Drain
 
 if TYPE_CHECKING:
     from echochat.server.factory import EchoChatFactory
+
+
+MOST_WAITING: Final = 16
+"""
+Replies that a connection may wait for before it is not read from: a run of publishes that came together is one.
+"""
 
 
 class State(Enum):
@@ -29,6 +37,8 @@ class State(Enum):
     """
 
     OPEN = "open"
+    # Nothing more is read; replies that are not known yet are waited for, then it closes.
+    LEAVING = "leaving"
     CLOSING = "closing"
     GONE = "gone"
 
@@ -43,6 +53,7 @@ class EchoChatProtocol(Protocol):
     the stall deadline ends it.
 
     :ivar number: identifies the connection in the log.
+    :ivar full: whether the client does not take what it was sent: subscriptions wait then.
     """
 
     log = make_logger()
@@ -55,6 +66,11 @@ class EchoChatProtocol(Protocol):
         self.source = source
         self._session = session
         self._state = State.OPEN
+        self._participant: Participant | None = None
+        self._close_when_answered: Close | None = None
+        self._crowded = False
+        self._performing = False
+        self.full = False
         self._peer_has_closed = False
         self._cause = ""
         self._bytes_in = 0
@@ -82,15 +98,18 @@ class EchoChatProtocol(Protocol):
             self._idle.set(self)
 
     def pauseProducing(self) -> None:
+        self.full = True
         self.transport.pauseProducing()
-        if self._state is State.OPEN:
+        if self._state is not State.CLOSING:
             self._stalled_at = unsent(self.transport)
             self.factory.stall.set(self)
 
     def resumeProducing(self) -> None:
+        self.full = False
         self.factory.stall.clear(self)
-        if not self._peer_has_closed:
-            self.transport.resumeProducing()
+        self._read_on()
+        if self._participant is not None and self._state is State.OPEN:
+            self._participant.wake()
 
     def stopProducing(self) -> None:
         """
@@ -102,7 +121,7 @@ class EchoChatProtocol(Protocol):
         if self._state is State.CLOSING:
             self.factory.closer.finish(self.transport)
         else:
-            self._close("the client closed")
+            self._leave(Close("the client closed"))
 
     def writeConnectionLost(self) -> None:
         """
@@ -114,8 +133,8 @@ class EchoChatProtocol(Protocol):
             self._cause = "the client closed" if reason.check(ConnectionDone) else "the connection was lost"
         elif reason.check(ConnectionAborted):
             self._cause += ", and the client did not let go in time"
+        self._end_session()
         self._state = State.GONE
-        self._session.end()
         self.factory.disconnected(self)
         self.log.info(
             "connection {number} from {peer} ended after {seconds:.3f} s: {cause}; "
@@ -129,6 +148,39 @@ class EchoChatProtocol(Protocol):
             lines_out=self._session.echoed + self._lines_out,
             bytes_out=self._bytes_out,
         )
+
+    # Called by the participant
+
+    def deliver(self, data: bytes, lines: int) -> None:
+        """
+        Send events.
+        """
+        self._bytes_out += len(data)
+        self._lines_out += lines
+        self.factory.exchange.counters.deliveries += lines
+        self.transport.write(data)
+
+    def flush(self) -> None:
+        """
+        Send the replies that are due, and go on with what waited for them.
+        """
+        if self._performing or (self._state is not State.OPEN and self._state is not State.LEAVING):
+            return
+        session = self._session
+        self._send(session.replies.take())
+        if self._participant is not None:
+            self._participant.replies_sent()
+        if session.can_go_on:
+            self._perform(session.go_on())
+            return
+        session.settle()
+        answered = not session.replies.waiting and not session.holds
+        if self._close_when_answered is not None:
+            if answered:
+                self._close(self._close_when_answered.cause, self._close_when_answered.bye)
+        elif self._crowded and not session.holds and session.replies.waiting < MOST_WAITING:
+            self._crowded = False
+            self._read_on()
 
     # Called by the factory
 
@@ -184,12 +236,50 @@ class EchoChatProtocol(Protocol):
 
     def _receive(self, data: bytes) -> None:
         waiting_for_first = not self._session.started
-        effects = self._session.receive(data)
-        self._send(self._session.replies.take())
+        self._perform(self._session.receive(data))
         if waiting_for_first and self._session.started:
             self.factory.first_line.clear(self)
-        for effect in effects:
-            self._close(effect.cause, effect.bye)
+        session = self._session
+        if self._state is State.OPEN and (session.holds or session.replies.waiting >= MOST_WAITING):
+            self._crowded = True
+            self.transport.pauseProducing()
+
+    def _perform(self, effects: list[Effect]) -> None:
+        """
+        Do what the session asks. What is answered at once is sent together, in the end.
+        """
+        self._performing = True
+        try:
+            while effects:
+                for effect in effects:
+                    if isinstance(effect, Close):
+                        self._close_when_answered = effect
+                        self._state = State.LEAVING
+                    else:
+                        self._participate().perform(effect)
+                effects = self._session.go_on() if self._session.can_go_on else []
+        finally:
+            self._performing = False
+        self.flush()
+
+    def _participate(self) -> Participant:
+        if self._participant is None:
+            self._participant = Participant(self.factory.exchange, self._session, self)
+        return self._participant
+
+    def _read_on(self) -> None:
+        if not self.full and not self._crowded and not self._peer_has_closed:
+            self.transport.resumeProducing()
+
+    def _leave(self, close: Close) -> None:
+        """
+        Close as soon as everything that was asked before has been answered.
+        """
+        if self._state is not State.OPEN:
+            return
+        self._state = State.LEAVING
+        self._close_when_answered = close
+        self.flush()
 
     def _send(self, answer: bytes) -> None:
         if answer:
@@ -198,12 +288,18 @@ class EchoChatProtocol(Protocol):
             self.transport.write(answer)
 
     def _close(self, cause: str, bye: Bye | None = None) -> None:
-        if self._state is not State.OPEN:
+        if self._state is not State.OPEN and self._state is not State.LEAVING:
             return
         self._cause = cause
         if bye is not None:
             self._send(bye.encode())
+        self._end_session()
         self._state = State.CLOSING
-        self._session.end()
         self.factory.forget(self)
         self.factory.closer.close(self.transport, self._peer_has_closed)
+
+    def _end_session(self) -> None:
+        if self._state is State.OPEN or self._state is State.LEAVING:
+            if self._participant is not None:
+                self._participant.end()
+            self._session.end()

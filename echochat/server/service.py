@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
+from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
 from echochat.server.factory import GRACE, EchoChatFactory
 
@@ -63,6 +64,7 @@ class EchoChatService(Service):
         # twist does not know the privileged part.
         if not self._ports:
             self._listen()
+        self._factory.exchange.open().addErrback(self._no_history)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -114,6 +116,10 @@ class EchoChatService(Service):
             target=f"[{reachable}]:{address.port}" if ":" in reachable else f"{reachable}:{address.port}",
         )
 
+    def _no_history(self, failure: Failure) -> None:
+        failure.trap(HistoryRefused)
+        self._fail(failure.getErrorMessage())
+
     def _failed(self, failure: Failure, endpoint: str) -> None:
         self._cannot_listen(endpoint, failure.value)
 
@@ -144,6 +150,7 @@ class EchoChatService(Service):
         for connection in list(factory.connections):
             connection.transport.abortConnection()
         factory.stop_timers()
+        await factory.exchange.close()
 
     async def _until_empty(self, seconds: float) -> None:
         """

@@ -10,9 +10,11 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from echochat import __version__
+from echochat.history.parse import UnknownHistory, from_string
 from echochat.net.gate import Gate
 from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
+from echochat.server.exchange import Exchange
 from echochat.server.factory import EchoChatFactory
 from echochat.server.service import EchoChatService
 from echochat.server.settings import SETTINGS, ServerSettings, SettingError, make_settings, read_config
@@ -82,7 +84,11 @@ def makeService(options: Options) -> IService:
     descriptors = raise_descriptor_limit()
     lean_reactor = lean(reactor)
     gate = Gate(settings.max_connections or connections_for(descriptors))
-    factory = EchoChatFactory(lean_reactor, settings, gate)
+    try:
+        history = from_string(settings.history, reactor)
+    except UnknownHistory as error:
+        fail(str(error))
+    factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate)
     service = EchoChatService(lean_reactor, factory, gate, settings.listen, fail)
     _take_signals(reactor, service)
     return service

@@ -12,7 +12,8 @@ from typing import Final
 
 from echochat.wire.names import is_label
 
-_HEAD: Final = re.compile(r"/([A-Za-z-]+)(?:#(\S*))?(?: +(.*))?", re.DOTALL)
+# Exactly one space: whatever follows may be a text that begins with spaces.
+_HEAD: Final = re.compile(r"/([A-Za-z-]+)(?:#(\S*))?(?: (.*))?", re.DOTALL)
 
 
 class UnreadableAnswer(Exception):
@@ -211,54 +212,56 @@ class Bye:
 Answer = Echo | Ok | Err | Info | Event | Past | Gap | Joined | Parted | Here | TopicLine | Drain | Bye
 
 
+def _word(rest: str) -> tuple[str, str]:
+    """
+    The word with which an answer begins, and what follows it and one space.
+    """
+    word, _, tail = rest.partition(" ")
+    if not word:
+        raise ValueError("a word is missing")
+    return word, tail
+
+
+def _number(written: str) -> int:
+    # int() takes signs, spaces, underscores and other scripts' digits.
+    if not (written.isascii() and written.isdigit()):
+        raise ValueError("not a number")
+    return int(written)
+
+
 def _ok(label: str | None, rest: str) -> Answer:
-    verb, _, tail = rest.partition(" ")
+    verb, tail = _word(rest)
     return Ok(verb, tail, label)
 
 
 def _err(label: str | None, rest: str) -> Answer:
-    code, _, explanation = rest.partition(" ")
+    code, explanation = _word(rest)
     return Err(code, explanation, label)
 
 
 def _event(label: str | None, rest: str) -> Answer:
     topic, position, time, name, text = rest.split(" ", 4)
-    return Event(topic, int(position), time, name, text)
+    return Event(topic, _number(position), time, name, text)
 
 
 def _past(label: str | None, rest: str) -> Answer:
     topic, position, time, name, text = rest.split(" ", 4)
-    return Past(topic, int(position), time, name, text, label)
+    return Past(topic, _number(position), time, name, text, label)
 
 
 def _gap(label: str | None, rest: str) -> Answer:
     topic, after, upto = rest.split(" ")
-    return Gap(topic, int(after), int(upto))
+    return Gap(topic, _number(after), _number(upto))
 
 
-def _joined(label: str | None, rest: str) -> Answer:
-    topic, name = rest.split(" ")
-    return Joined(topic, name)
-
-
-def _parted(label: str | None, rest: str) -> Answer:
-    topic, name = rest.split(" ")
-    return Parted(topic, name)
-
-
-def _here(label: str | None, rest: str) -> Answer:
-    topic, name = rest.split(" ")
-    return Here(topic, name, label)
+def _two(rest: str) -> tuple[str, str]:
+    first, second = rest.split(" ")
+    return first, second
 
 
 def _topic(label: str | None, rest: str) -> Answer:
     topic, head, subscribers = rest.split(" ")
-    return TopicLine(topic, int(head), int(subscribers), label)
-
-
-def _bye(label: str | None, rest: str) -> Answer:
-    code, _, explanation = rest.partition(" ")
-    return Bye(code, explanation)
+    return TopicLine(topic, _number(head), _number(subscribers), label)
 
 
 _READERS: Final[dict[str, Callable[[str | None, str], Answer]]] = {
@@ -268,12 +271,12 @@ _READERS: Final[dict[str, Callable[[str | None, str], Answer]]] = {
     "event": _event,
     "past": _past,
     "gap": _gap,
-    "join": _joined,
-    "part": _parted,
-    "here": _here,
+    "join": lambda label, rest: Joined(*_two(rest)),
+    "part": lambda label, rest: Parted(*_two(rest)),
+    "here": lambda label, rest: Here(*_two(rest), label),
     "topic": _topic,
-    "drain": lambda label, rest: Drain(int(rest)),
-    "bye": _bye,
+    "drain": lambda label, rest: Drain(_number(rest)),
+    "bye": lambda label, rest: Bye(*_word(rest)),
 }
 
 

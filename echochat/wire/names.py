@@ -43,7 +43,8 @@ def is_text(text: str) -> bool:
     """
     Tell whether this may be published: no control characters but tab, no line or paragraph separators.
     """
-    return _CONTROL.search(text) is None
+    # What is printable has no control characters; the opposite (of a no-break space, say) has to be looked at.
+    return text.isprintable() or _CONTROL.search(text) is None
 
 
 def fold_name(name: str) -> str:

@@ -75,7 +75,7 @@ class Dispatcher:
         return "echochat"
 
     def doRead(self) -> None:
-        readers, writers, fresh = self._readers, self._writers, self._fresh
+        readers, fresh = self._readers, self._fresh
         for _ in range(ROUNDS):
             try:
                 batch = self._epoll.poll(0, BATCH)
@@ -107,7 +107,10 @@ class Dispatcher:
         """
         self._watched = False
         for descriptor in self.remove_all():
-            descriptor.connectionLost(reason)
+            try:
+                descriptor.connectionLost(reason)
+            except Exception:
+                self.log.failure("a connection failed while it was closed")
 
     # Called by the lean reactor
 

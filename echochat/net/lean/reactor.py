@@ -6,21 +6,14 @@ import select
 import socket
 from typing import Any, cast
 
+from twisted.internet import unix
 from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from echochat.net.lean.dispatcher import Dispatcher
-from echochat.net.lean.transports import (
-    SUPPORTED_FAMILIES,
-    LeanConnector,
-    LeanPort,
-    LeanServer,
-    LeanUnixConnector,
-    LeanUnixPort,
-    LeanUnixServer,
-)
+from echochat.net.lean.transports import SUPPORTED_FAMILIES, LeanConnector, LeanPort, LeanServer, LeanUnixPort
 
 BACKLOG = 511
 """
@@ -42,8 +35,8 @@ def lean(reactor: Any) -> Any:
 class LeanReactor:
     """
     Provides whatever the outer reactor provides, so that it can be given to ``serverFromString`` and
-    ``clientFromString``. Stream connections that are made or accepted through it are lean ones. Call :meth:`close`
-    when none is left.
+    ``clientFromString``. Stream connections that are made or accepted through it are watched by its dispatcher, and
+    over TCP write at once. Call :meth:`close` when none is left.
 
     :param outer: the reactor that runs; an :class:`IReactorFDSet`.
     """
@@ -122,10 +115,8 @@ class LeanReactor:
         listening.startListening()
         return listening
 
-    def connectUNIX(
-        self, address: Any, factory: Any, timeout: float = 30, checkPID: bool | int = 0
-    ) -> LeanUnixConnector:
-        connector = LeanUnixConnector(address, factory, timeout, self, checkPID)
+    def connectUNIX(self, address: Any, factory: Any, timeout: float = 30, checkPID: bool | int = 0) -> Any:
+        connector = unix.Connector(address, factory, timeout, self, checkPID)
         connector.connect()
         return connector
 
@@ -143,7 +134,7 @@ class LeanReactor:
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
         _check_family(addressFamily)
         if addressFamily == socket.AF_UNIX:
-            return LeanUnixServer._fromConnectedSocket(fileDescriptor, factory, self)
+            return unix.Server._fromConnectedSocket(fileDescriptor, factory, self)
         return LeanServer._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
 
 

@@ -1,32 +1,58 @@
 """
-Twisted's own stream transports with two methods changed.
+Twisted's own stream transports with three methods changed.
 
 ``write`` sends at once when nothing is waiting, and buffers only what the kernel did not take: Twisted's buffers,
 arms epoll, and sends in the next turn, which are three system calls for one and a turn more until the answer is out.
-``doRead`` is the same as Twisted's, less two calls. Everything else, closing, half-closing, producers, TLS, is
-Twisted's and unchanged.
+``doRead`` of a connection is the same as Twisted's, less two calls. ``doRead`` of a listening port looks after each
+connection whether it may accept another; Twisted's decides beforehand on a hundred. Everything else, closing,
+half-closing, producers, TLS, is Twisted's and unchanged.
 
 An error of an eager send is not acted upon in ``write``, where the caller does not expect its connection to vanish:
-the bytes are buffered, and the reactor meets the same error in ``doWrite`` and closes as it always does.
+the bytes are buffered, and the reactor meets the same error when it reads or writes next, and closes as it always does.
+
+Connections on UNIX sockets are Twisted's altogether. File descriptors travel with bytes there, and ``write`` before
+``sendFileDescriptor`` must leave a byte for the descriptor to travel with (``IUNIXTransport``).
 """
 
+import errno
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from txaio.tx import make_logger
 
 if TYPE_CHECKING:
     _Connection = tcp.Connection
+    _Port = tcp.Port
 else:
-    # At run time a mixin, so that it may stand before Server and Client, which both derive from Connection.
-    _Connection = object
+    # At run time mixins, so that they may stand before Server and Client, which both derive from Connection, and
+    # before the ports of both kinds.
+    _Connection = _Port = object
 
-READ_SIZE = 65_536
+READ_SIZE: Final = 65_536
+
+ACCEPTS: Final = 100
+"""
+How many connections a port accepts in one turn: the others' turn comes then.
+"""
+
+REST: Final = 1.0
+"""
+Seconds that a port waits when the system has no descriptor or no memory for another connection. The connections that
+wait in the kernel's queue keep the port readable: without a rest the loop would spin, and Twisted's way out is to
+accept them and close them.
+"""
+
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class _Eager(_Connection):
+    # Whether a send failed for good. The kernel tells an error once: to write() then, and the end looks clean after it.
+    _failed = False
+
     def write(self, data: bytes) -> None:
         if (
             self.dataBuffer
@@ -40,10 +66,16 @@ class _Eager(_Connection):
             return
         try:
             sent = self.socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
         except OSError:
+            self._failed = True
             sent = 0
         if sent < len(data):
             FileDescriptor.write(self, data[sent:] if sent else data)
+        elif self.producer is not None and not self.streamingProducer:
+            # A pull producer is asked for more in doWrite.
+            self.startWriting()
 
     def doRead(self) -> Any:
         try:
@@ -53,7 +85,7 @@ class _Eager(_Connection):
         except OSError:
             return CONNECTION_LOST
         if not data:
-            return CONNECTION_DONE
+            return CONNECTION_LOST if self._failed else CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
 
@@ -70,37 +102,76 @@ class LeanClient(_Eager, tcp.Client):
     """
 
 
-class _UnixEager(_Eager):
+class _Exact(_Port):
     """
-    Over UNIX sockets file descriptors travel in order with the bytes, and are received in ``doRead``.
-    """
-
-    _sendmsgQueue: list[int]
-
-    def write(self, data: bytes) -> None:
-        if self._sendmsgQueue:
-            FileDescriptor.write(self, data)
-        else:
-            super().write(data)
-
-    def doRead(self) -> Any:
-        # object: past _Eager's, to Twisted's, which takes file descriptors.
-        return super(_Eager, self).doRead()
-
-
-class LeanUnixServer(_UnixEager, unix.Server):
-    """
-    An accepted connection on a UNIX socket.
+    Accepts while it is wanted to: ``stopReading`` holds at once, also when it is called while a connection is made.
     """
 
+    log = make_logger()
 
-class LeanUnixClient(_UnixEager, unix.Client):
-    """
-    A connection to a UNIX socket that was made here.
-    """
+    _wanted = False
+    _rest: IDelayedCall | None = None
+
+    def startReading(self) -> None:
+        self._wanted = True
+        super().startReading()
+
+    def stopReading(self) -> None:
+        self._wanted = False
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        super().stopReading()
+
+    def doRead(self) -> None:
+        for _ in range(ACCEPTS):
+            if not self._wanted:
+                return
+            try:
+                accepted, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._take_a_rest(error)
+                    return
+                # It had gone before it was accepted, or a firewall does not want it.
+                continue
+            self._make_connection(accepted, address)
+
+    def _make_connection(self, accepted: socket.socket, address: Any) -> None:
+        transport: Any = None
+        try:
+            if self.addressFamily == socket.AF_INET6 and address[3]:
+                # A link-local address is given with its interface.
+                host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+                address = (host, *address[1:])
+            protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]  # it listens
+            if protocol is None:
+                accepted.close()
+                return
+            number, self.sessionno = self.sessionno, self.sessionno + 1
+            transport = self.transport(accepted, protocol, address, self, number, self.reactor)
+            protocol.makeConnection(transport)
+        except Exception:
+            self.log.failure("a connection failed when it was made and is closed")
+            if transport is None:
+                accepted.close()
+            else:
+                transport.abortConnection()
+
+    def _take_a_rest(self, error: OSError) -> None:
+        self.log.warn("no more connections for {seconds:g} s: {reason}", seconds=REST, reason=error.strerror)
+        self.stopReading()
+        reactor: Any = self.reactor
+        self._rest = reactor.callLater(REST, self._go_on)
+
+    def _go_on(self) -> None:
+        self._rest = None
+        self.startReading()
 
 
-class LeanPort(tcp.Port):
+class LeanPort(_Exact, tcp.Port):
     """
     A listening TCP port.
     """
@@ -108,12 +179,10 @@ class LeanPort(tcp.Port):
     transport = LeanServer
 
 
-class LeanUnixPort(unix.Port):
+class LeanUnixPort(_Exact, unix.Port):
     """
     A listening UNIX socket.
     """
-
-    transport = LeanUnixServer
 
 
 class LeanConnector(tcp.Connector):
@@ -125,13 +194,4 @@ class LeanConnector(tcp.Connector):
         return LeanClient(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
-class LeanUnixConnector(unix.Connector):
-    """
-    Makes one connection to a UNIX socket, and again when it is asked.
-    """
-
-    def _makeTransport(self) -> Any:
-        return LeanUnixClient(self.address, self, self.reactor, self.checkPID)
-
-
-SUPPORTED_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+SUPPORTED_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)

@@ -1,0 +1,158 @@
+"""
+Where what has become durable meets those who follow it.
+
+The hub keeps the topics that somebody follows, and nothing of those that nobody does. It calls exactly one method of a
+subscriber, ``wake()``, which carries no data: what there is to take, the subscriber's cursor knows.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from echochat.chat.events import Draft
+from echochat.chat.presence import Presence
+from echochat.chat.topics import Chunk, Cursor, Subscriber, TopicLog
+
+MEMORY: Final = 64 << 20
+"""
+The most bytes of newest events that all topics together keep in memory.
+"""
+
+
+class Hub:
+    """
+    All topics that are followed.
+
+    :param head: the log's last position.
+    :param memory: bytes that chunks may take, all topics together.
+    :ivar head: the last position of which the hub was told.
+    :ivar published: how many events that were.
+    """
+
+    def __init__(self, head: int = 0, memory: int = MEMORY) -> None:
+        self.head = head
+        self.published = 0
+        self._topics: dict[str, TopicLog] = {}
+        self._presence: dict[str, Presence] = {}
+        self._memory = memory
+        self._used = 0
+        # The topics that have something in memory, the one that was silent for longest first.
+        self._kept: dict[TopicLog, None] = {}
+
+    # Called by the history
+
+    def arrived(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
+        """
+        These became durable, in the log's order.
+        """
+        self.head = positions[-1]
+        self.published += len(positions)
+        topics = self._topics
+        if not topics:
+            return
+        touched: dict[TopicLog, tuple[list[Draft], list[int]]] = {}
+        for draft, position in zip(drafts, positions, strict=True):
+            log = topics.get(draft.topic)
+            if log is not None:
+                if log not in touched:
+                    touched[log] = ([], [])
+                news = touched[log]
+                news[0].append(draft)
+                news[1].append(position)
+        for log, (its_drafts, its_positions) in touched.items():
+            self._keep(log, log.append(its_drafts, its_positions))
+            for cursor in [*log.cursors]:
+                cursor.subscriber.wake()
+
+    # Called by the connections
+
+    def follow(self, topic: str, at: int, subscriber: Subscriber, name: str, watches: bool) -> Cursor:
+        """
+        Begin to follow a topic.
+
+        :param at: the position behind which to begin.
+        :param name: who follows, for those who watch who is there.
+        :param watches: whether this subscriber is told of others who come and go.
+        """
+        log = self._topics.get(topic)
+        if log is None:
+            log = self._topics[topic] = TopicLog(topic, self.head)
+            self._presence[topic] = Presence()
+        if self._presence[topic].enter(name):
+            self._tell(log, name, True)
+        cursor = Cursor(log, at, subscriber, {} if watches else None)
+        log.cursors[cursor] = None
+        return cursor
+
+    def unfollow(self, cursor: Cursor, name: str) -> None:
+        """
+        Follow it no more. The name is the one with which it was followed.
+        """
+        log = cursor.log
+        if cursor not in log.cursors:
+            return
+        del log.cursors[cursor]
+        if self._presence[log.name].leave(name):
+            self._tell(log, name, False)
+        if not log.cursors:
+            self._used -= sum(len(chunk.data) for chunk in log.chunks)
+            self._kept.pop(log, None)
+            del self._topics[log.name], self._presence[log.name]
+
+    def who(self, topic: str) -> list[str]:
+        """
+        The names that follow a topic.
+        """
+        presence = self._presence.get(topic)
+        return presence.names if presence is not None else []
+
+    def followers(self, topic: str) -> int:
+        """
+        How many subscriptions a topic has.
+        """
+        log = self._topics.get(topic)
+        return len(log.cursors) if log is not None else 0
+
+    @property
+    def followed(self) -> list[str]:
+        """
+        The topics that somebody follows.
+        """
+        return list(self._topics)
+
+    @property
+    def behind(self) -> int:
+        """
+        How many subscriptions have something to take that they have not taken.
+        """
+        return sum(cursor.at < log.head for log in self._topics.values() for cursor in log.cursors)
+
+    @property
+    def memory_used(self) -> int:
+        """
+        The bytes of events that are kept in memory.
+        """
+        return self._used
+
+    # Ours
+
+    def _tell(self, log: TopicLog, name: str, came: bool) -> None:
+        for cursor in [*log.cursors]:
+            if cursor.changes is None:
+                continue
+            if cursor.changes.get(name) is (not came):
+                del cursor.changes[name]
+            else:
+                cursor.changes[name] = came
+            cursor.subscriber.wake()
+
+    def _keep(self, log: TopicLog, chunks: list[Chunk]) -> None:
+        self._used += sum(len(chunk.data) for chunk in chunks)
+        self._kept.pop(log, None)
+        self._kept[log] = None
+        while log.has_spare:
+            self._used -= log.drop_oldest()
+        while self._used > self._memory:
+            oldest = next(iter(self._kept))
+            self._used -= oldest.drop_oldest()
+            if not oldest.chunks:
+                del self._kept[oldest]

@@ -1,0 +1,137 @@
+"""
+Between the connections and the history: what is published goes in here, once a turn, and what has become durable
+comes out to the hub.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+from echochat.chat.effects import Publish
+from echochat.chat.events import Draft
+from echochat.chat.hub import Hub
+from echochat.history.errors import HistoryUnavailable
+from echochat.history.interface import IHistory
+from echochat.history.records import Stored
+
+Done = Callable[[Sequence[int], Mapping[int, HistoryUnavailable]], None]
+"""
+Called with the position of each draft, and with why those that have none were refused, by their index.
+"""
+
+
+@dataclass(slots=True)
+class Counters:
+    """
+    What has happened since the server was started.
+
+    :ivar publishes: asked for; :ivar refused: of them, those that were not stored.
+    :ivar gaps: told to subscribers.
+    :ivar ended: connections that the server closed, by cause.
+    """
+
+    connections: int = 0
+    messages: int = 0
+    publishes: int = 0
+    refused: int = 0
+    deliveries: int = 0
+    gaps: int = 0
+    ended: dict[str, int] = field(default_factory=dict)
+
+
+class Exchange:
+    """
+    The one way to the history for all connections of a server.
+
+    All that is published in one turn of the reactor is handed over together, so that a turn costs one append, however
+    many published in it.
+
+    :param clock: for the end of a turn, and for trying again.
+    :param history: durable first, then delivered.
+    :ivar hub: delivers.
+    """
+
+    log = make_logger()
+
+    def __init__(self, clock: IReactorTime, history: IHistory) -> None:
+        self.clock = clock
+        self.history = history
+        self.hub = Hub()
+        self.counters = Counters()
+        self._drafts: list[Draft] = []
+        self._waiting: list[tuple[int, Done]] = []
+        self._turn: IDelayedCall | None = None
+
+    # Called by the service
+
+    def open(self) -> Deferred[None]:
+        """
+        Open the history. Fails with :class:`HistoryRefused` when it cannot be had.
+        """
+        return self.history.open(self).addCallback(self._opened)
+
+    def close(self) -> Deferred[None]:
+        """
+        Store what waits, and close the history: the last thing that a server does.
+        """
+        if self._turn is not None:
+            self._turn.cancel()
+            self._flush()
+        return self.history.close()
+
+    # Called by the history
+
+    def arrived(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
+        self.hub.arrived(drafts, positions)
+
+    def became_unavailable(self, why: str) -> None:
+        self.log.error("the history is unavailable, publishing is refused: {why}", why=why)
+
+    def became_available(self) -> None:
+        self.log.info("the history is available again")
+
+    # Called by the connections
+
+    def publish(self, publish: Publish, done: Done) -> None:
+        """
+        Have a run of drafts stored, at the end of this turn.
+        """
+        self.counters.publishes += len(publish.drafts)
+        self._drafts.extend(publish.drafts)
+        self._waiting.append((len(publish.drafts), done))
+        if self._turn is None:
+            self._turn = self.clock.callLater(0, self._flush)
+
+    # Ours
+
+    def _opened(self, _: None) -> None:
+        self.hub.head = self.history.head
+
+    def _flush(self) -> None:
+        self._turn = None
+        drafts, self._drafts = self._drafts, []
+        waiting, self._waiting = self._waiting, []
+        stored = self.history.append(drafts)
+        stored.addCallbacks(self._stored, self._not_stored, (waiting,), {}, (waiting, len(drafts)))
+        stored.addErrback(lambda failure: self.log.failure("an acknowledgement failed", failure))
+
+    def _stored(self, stored: Stored, waiting: list[tuple[int, Done]]) -> None:
+        positions, refused = stored.positions, stored.refused
+        self.counters.refused += len(refused)
+        start = 0
+        for count, done in waiting:
+            end = start + count
+            its = {index - start: why for index, why in refused.items() if start <= index < end} if refused else refused
+            done(positions[start:end], its)
+            start = end
+
+    def _not_stored(self, failure: Failure, waiting: list[tuple[int, Done]], count: int) -> None:
+        failure.trap(HistoryUnavailable)
+        self.counters.refused += count
+        assert isinstance(failure.value, HistoryUnavailable)
+        for count, done in waiting:
+            done([0] * count, dict.fromkeys(range(count), failure.value))

@@ -1,0 +1,266 @@
+"""
+What one connection does with topics: performs its session's effects, and holds its subscriptions.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+from echochat.chat.effects import (
+    ListFollowers,
+    ListTopics,
+    Publish,
+    ReadPast,
+    Renamed,
+    Subscribe,
+    Unsubscribe,
+)
+from echochat.chat.events import format_time
+from echochat.chat.policy import may_read
+from echochat.chat.replies import Slot
+from echochat.chat.session import Session
+from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
+from echochat.server.exchange import Exchange
+from echochat.server.subscription import PAGE_BYTES, PAGE_EVENTS, Outlet, Subscription
+from echochat.wire.answers import Err, Gap, Here, Ok, Past, TopicLine
+
+MOST_SUBSCRIPTIONS: Final = 128
+PAST_BYTES: Final = 262_144
+
+
+class Carrier(Outlet, Protocol):
+    """
+    The connection of a participant.
+    """
+
+    def flush(self) -> None:
+        """
+        Replies may be due: send them.
+        """
+
+
+class Participant:
+    """
+    Made for a connection when it first has to do with topics.
+    """
+
+    __slots__ = ("_begun", "_carrier", "_exchange", "_pending", "_session", "_subscriptions")
+
+    log = make_logger()
+
+    def __init__(self, exchange: Exchange, session: Session, carrier: Carrier) -> None:
+        self._exchange = exchange
+        self._session = session
+        self._carrier = carrier
+        self._subscriptions: dict[str, Subscription] = {}
+        # Subscriptions whose reply is about to be sent: their events come after it.
+        self._begun: list[Subscription] = []
+        # Questions to the history that are not answered yet.
+        self._pending: set[Deferred[bytes]] = set()
+
+    # Called by the connection
+
+    def perform(self, effect: object) -> None:
+        """
+        Do what the session asks; its reply's slot is filled now or later.
+        """
+        perform = _PERFORM.get(type(effect))
+        assert perform is not None, effect
+        perform(self, effect)
+
+    def replies_sent(self) -> None:
+        """
+        What was due has been written: subscriptions may follow their replies.
+        """
+        begun, self._begun = self._begun, []
+        for subscription in begun:
+            if self._subscriptions.get(subscription.topic) is subscription:
+                subscription.wake()
+
+    def wake(self) -> None:
+        """
+        The connection takes more.
+        """
+        for subscription in [*self._subscriptions.values()]:
+            subscription.wake()
+
+    def end(self) -> None:
+        """
+        The connection has gone, or is about to.
+        """
+        for deferred in [*self._pending]:
+            deferred.cancel()
+        for subscription in [*self._subscriptions.values()]:
+            self._drop(subscription, self._session.name)
+        self._subscriptions.clear()
+        self._begun.clear()
+
+    # Ours: what needs no history
+
+    def _publish(self, publish: Publish) -> None:
+        def done(positions: Sequence[int], refused: Mapping[int, HistoryUnavailable]) -> None:
+            answer = publish.acknowledge(positions)
+            if refused:
+                lines = answer.splitlines(keepends=True)
+                for index, why in refused.items():
+                    lines[index] = Err("unavailable", str(why.args[0]), publish.drafts[index].label).encode()
+                answer = b"".join(lines)
+            self._session.replies.fill(publish.slot, answer)
+            self._carrier.flush()
+
+        self._exchange.publish(publish, done)
+
+    def _unsubscribe(self, wish: Unsubscribe) -> None:
+        subscription = self._subscriptions.pop(wish.topic, None)
+        if subscription is None:
+            answer = Err("no-such-topic", "you do not follow it", wish.label).encode()
+        else:
+            self._drop(subscription, self._session.name)
+            answer = Ok("unsub", wish.topic, wish.label).encode()
+        self._session.replies.fill(wish.slot, answer)
+
+    def _list_followers(self, wish: ListFollowers) -> None:
+        names = self._exchange.hub.who(wish.topic)
+        lines = [Here(wish.topic, name, wish.label).encode() for name in names]
+        lines.append(Ok("who", f"{wish.topic} {len(names)}", wish.label).encode())
+        self._session.replies.fill(wish.slot, b"".join(lines))
+
+    def _renamed(self, renamed: Renamed) -> None:
+        hub = self._exchange.hub
+        for topic, subscription in [*self._subscriptions.items()]:
+            old = subscription.cursor
+            if may_read(renamed.new, topic):
+                watches = old.changes is not None
+                subscription.cursor = hub.follow(topic, old.at, subscription, renamed.new, watches)
+                subscription.cursor.changes = old.changes
+            else:
+                # The inbox of a name that is somebody else's to take now.
+                subscription.end()
+                del self._subscriptions[topic]
+            hub.unfollow(old, renamed.old)
+
+    # Ours: what asks the history
+
+    def _subscribe(self, wish: Subscribe) -> None:
+        if wish.topic not in self._subscriptions and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+            explanation = f"subscriptions of a connection: {MOST_SUBSCRIPTIONS}"
+            self._session.replies.fill(wish.slot, Err("too-many", explanation, wish.label).encode())
+            return
+        # What is published from now on is wanted, whenever the history answers.
+        self._ask(self._locate(wish, self._exchange.hub.head), wish.slot, wish.label)
+
+    async def _locate(self, wish: Subscribe, now: int) -> bytes:
+        history = self._exchange.history
+        await history.follow(wish.topic)
+        state = await history.topic(wish.topic)
+        head = min(state.head, now)
+        if wish.last:
+            return self._begin(wish, head, await self._find_last(wish.topic, wish.last, now))
+        if wish.after is None:
+            return self._begin(wish, head, now)
+        if wish.epoch is not None and wish.epoch != history.epoch:
+            self._exchange.counters.gaps += 1
+            gap = Gap(wish.topic, wish.after, state.head).encode()
+            return self._begin(wish, head, state.floor, gap)
+        if wish.after > state.head:
+            return Err("bad-arguments", f"after= is beyond the last position, {state.head}", wish.label).encode()
+        return self._begin(wish, head, wish.after)
+
+    async def _find_last(self, topic: str, last: int, now: int) -> int:
+        """
+        The position behind which a topic's last events begin; in pages, for they may be many.
+        """
+        at = now
+        before = None
+        while last > 0:
+            page = await self._exchange.history.read_before(topic, before, min(last, PAGE_EVENTS), PAGE_BYTES)
+            if page.events:
+                before = page.events[0].position
+                at = before - 1
+                last -= len(page.events)
+            if page.complete:
+                # Nothing older is there: what retention took is not asked for.
+                return max(at, page.floor)
+        return at
+
+    def _begin(self, wish: Subscribe, head: int, at: int, lead: bytes = b"") -> bytes:
+        name = self._session.name
+        replaced = self._subscriptions.get(wish.topic)
+        subscription = Subscription(self._exchange, self._carrier, wish.topic)
+        subscription.cursor = self._exchange.hub.follow(wish.topic, at, subscription, name, wish.watches)
+        self._subscriptions[wish.topic] = subscription
+        if replaced is not None:
+            self._drop(replaced, name)
+        self._begun.append(subscription)
+        return Ok("sub", f"{wish.topic} {head} {self._exchange.history.epoch}", wish.label).encode() + lead
+
+    def _read_past(self, wish: ReadPast) -> None:
+        self._ask(self._past(wish), wish.slot, wish.label)
+
+    async def _past(self, wish: ReadPast) -> bytes:
+        page = await self._exchange.history.read_before(wish.topic, wish.before, wish.last, PAST_BYTES)
+        lines = [
+            Past(event.topic, event.position, format_time(event.time), event.name, event.text, wish.label).encode()
+            for event in page.events
+        ]
+        lines.append(Ok("history", f"{wish.topic} {len(lines)}", wish.label).encode())
+        return b"".join(lines)
+
+    def _list_topics(self, wish: ListTopics) -> None:
+        self._ask(self._topics(wish), wish.slot, wish.label)
+
+    async def _topics(self, wish: ListTopics) -> bytes:
+        hub, name = self._exchange.hub, self._session.name
+        heads = {state.topic: state.head for state in await self._exchange.history.topics()}
+        # One that is followed and was never published to exists, too.
+        heads.update((topic, 0) for topic in hub.followed if topic not in heads)
+        lines = [
+            TopicLine(topic, head, hub.followers(topic), wish.label).encode()
+            for topic, head in sorted(heads.items())
+            if may_read(name, topic)
+        ]
+        lines.append(Ok("topics", str(len(lines)), wish.label).encode())
+        return b"".join(lines)
+
+    def _ask(self, question: Coroutine[Deferred[Any], Any, bytes], slot: Slot, label: str | None) -> None:
+        """
+        Fill a slot with what comes of this, or with why nothing does.
+        """
+        asked = Deferred.fromCoroutine(question)
+        self._pending.add(asked)
+
+        def failed(failure: Failure) -> bytes:
+            error = failure.value
+            if isinstance(error, HistoryUnavailable | HistoryCorrupt):
+                return Err("unavailable", str(error.args[0]), label).encode()
+            if not isinstance(error, CancelledError):
+                self.log.failure("a question to the history failed", failure)
+            return Err("unavailable", "the history failed: the server's log says why", label).encode()
+
+        def answered(answer: bytes) -> None:
+            self._pending.discard(asked)
+            self._session.replies.fill(slot, answer)
+            self._carrier.flush()
+
+        asked.addErrback(failed).addCallback(answered)
+        asked.addErrback(lambda failure: self.log.failure("a reply failed", failure))
+
+    def _drop(self, subscription: Subscription, name: str) -> None:
+        subscription.end()
+        self._exchange.hub.unfollow(subscription.cursor, name)
+        if not self._exchange.hub.followers(subscription.topic):
+            self._exchange.history.unfollow(subscription.topic)
+
+
+_PERFORM: Final[dict[type, Callable[[Participant, object], None]]] = {
+    Publish: Participant._publish,  # type: ignore[dict-item]  # each takes the effect under whose type it stands
+    Subscribe: Participant._subscribe,  # type: ignore[dict-item]
+    Unsubscribe: Participant._unsubscribe,  # type: ignore[dict-item]
+    ReadPast: Participant._read_past,  # type: ignore[dict-item]
+    ListFollowers: Participant._list_followers,  # type: ignore[dict-item]
+    ListTopics: Participant._list_topics,  # type: ignore[dict-item]
+    Renamed: Participant._renamed,  # type: ignore[dict-item]
+}
