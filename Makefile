@@ -71,7 +71,7 @@ $(VENV)/made-of:
 
 $(VENV)/installed-run: WHAT := .
 $(VENV)/installed-test: WHAT := .[test]
-$(VENV)/installed-check: WHAT := .[test,check]
+$(VENV)/installed-check: WHAT := .[test,check,bench]
 $(VENV)/installed-bench: WHAT := .[bench]
 
 $(VENV)/installed-%: $(VENV)/made-of pyproject.toml

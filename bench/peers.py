@@ -1,0 +1,144 @@
+"""
+The servers that programs use today for what echochat does: on loopback, on ephemeral ports, with nothing of the
+machine's own configuration, and set to give the same promise as the row that they stand in.
+"""
+
+import functools
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.loadgen import NoFigure
+from bench.running import Server
+
+
+def _find(program: str) -> str | None:
+    """
+    The program's path: from the environment that the benchmarks run in, else from the machine.
+    """
+    beside = Path(sys.executable).with_name(program)
+    places = ("/usr/sbin", "/usr/local/sbin")  # where Debian puts servers, and an ordinary user's PATH does not look
+    return str(beside) if beside.exists() else shutil.which(program) or shutil.which(program, path=":".join(places))
+
+
+@functools.cache
+def _version(program: str, *question: str) -> tuple[int, ...]:
+    path = _find(program)
+    if path is None:
+        return ()
+    asked = subprocess.run([path, *question], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+(\.\d+)+", asked.stdout + asked.stderr)
+    return tuple(map(int, found.group().split("."))) if found else ()
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _absent(program: str, version: Callable[[], tuple[int, ...]], floor: tuple[int, ...] = ()) -> str | None:
+    if _find(program) is None:
+        return f"{program} is not installed"
+    if version() < floor:
+        return f"{program} is {_dotted(version())}, and this needs {_dotted(floor)}"
+    return None
+
+
+def _program(name: str) -> str:
+    path = _find(name)
+    assert path is not None, "an absent peer is not started"
+    return path
+
+
+_redis_version = functools.partial(_version, "redis-server", "--version")
+_nats_version = functools.partial(_version, "nats-server", "--version")
+_mosquitto_version = functools.partial(_version, "mosquitto", "-h")
+
+
+def _redis(name: str, *persistence: str) -> Server:
+    def command(port: int, folder: Path) -> list[str]:
+        # Its protected mode refuses all of 127.0.0.0/8 but 127.0.0.1, and the load generator comes from 127.0.0.2.
+        listening = ["--bind", "127.0.0.1", "--port", str(port), "--protected-mode", "no", "--maxclients", "15000"]
+        return [_program("redis-server"), *listening, "--dir", str(folder), "--save", "", *persistence]
+
+    return Server(
+        name,
+        command,
+        proto="redis",
+        absent=lambda: _absent("redis-server", _redis_version),
+        version=lambda: _dotted(_redis_version()),
+    )
+
+
+REDIS = _redis("Redis", "--appendonly", "no")
+REDIS_ALWAYS = _redis("Redis appendfsync always", "--appendonly", "yes", "--appendfsync", "always")
+
+
+def _nats(port: int, folder: Path) -> list[str]:
+    return [_program("nats-server"), "--addr", "127.0.0.1", "--port", str(port)]
+
+
+def _jetstream(port: int, folder: Path) -> list[str]:
+    store = json.dumps(str(folder / "store"))
+    (folder / "nats.conf").write_text(f"jetstream {{ store_dir: {store}, sync_interval: always }}\n")
+    return [*_nats(port, folder), "--config", str(folder / "nats.conf")]
+
+
+def _create_stream(port: int) -> None:
+    """
+    The stream that the load generator publishes to, kept in files.
+    """
+    stream = json.dumps({"name": "BENCH", "subjects": ["bench.*"], "storage": "file", "num_replicas": 1})
+    request = f"PUB $JS.API.STREAM.CREATE.BENCH _INBOX.bench {len(stream)}\r\n{stream}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as talk, talk.makefile("rb") as answers:
+        talk.sendall(f'CONNECT {{"verbose":false}}\r\nSUB _INBOX.bench 1\r\n{request}'.encode())
+        for line in answers:
+            if line.startswith(b"{"):
+                if b'"error"' in line:
+                    raise NoFigure(f"no stream: {line.decode(errors='replace').strip()}")
+                return
+    raise NoFigure("no stream: the server closed the connection")
+
+
+NATS = Server(
+    "NATS",
+    _nats,
+    proto="nats",
+    absent=lambda: _absent("nats-server", _nats_version),
+    version=lambda: _dotted(_nats_version()),
+)
+JETSTREAM_ALWAYS = Server(
+    "JetStream sync_interval always",
+    _jetstream,
+    proto="nats",
+    absent=lambda: _absent("nats-server", _nats_version, (2, 10)),
+    version=lambda: _dotted(_nats_version()),
+    prepare=_create_stream,
+)
+
+
+def _mosquitto(port: int, folder: Path) -> list[str]:
+    settings = [
+        f"listener {port} 127.0.0.1",
+        "allow_anonymous true",
+        "persistence false",
+        "max_inflight_messages 0",
+        "max_queued_messages 0",
+        "set_tcp_nodelay true",
+        "log_type error",
+    ]
+    (folder / "mosquitto.conf").write_text("\n".join(settings) + "\n")
+    return [_program("mosquitto"), "-c", str(folder / "mosquitto.conf")]
+
+
+MOSQUITTO = Server(
+    "Mosquitto",
+    _mosquitto,
+    proto="mqtt",
+    absent=lambda: _absent("mosquitto", _mosquitto_version),
+    version=lambda: _dotted(_mosquitto_version()),
+)

@@ -1,0 +1,61 @@
+"""
+Row 10: what a connection costs that is open, has spoken once, and is idle.
+"""
+
+import time
+
+from bench.echoes import ASYNCIO, LINE_ONLY_RECEIVER, UVLOOP, echochat
+from bench.loadgen import NoFigure, idle
+from bench.peers import MOSQUITTO, NATS, REDIS
+from bench.row import Entry, Goal, Row
+from bench.running import Running
+
+_FEW, _MORE = 100, 9000
+_REST = 3.5
+"""Seconds without a change in memory that count as rest: Redis gives back only after two what it had set aside."""
+
+_PATIENCE = 60.0
+"""Seconds that a server may take to accept all connections and come to rest."""
+
+_SERVERS = (echochat(), REDIS, NATS, MOSQUITTO, UVLOOP, ASYNCIO, LINE_ONLY_RECEIVER)
+
+
+def _at_rest(server: Running, descriptors: int) -> int:
+    """
+    The server's memory once it has at least so many descriptors open and its memory no longer changes.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    memory, since = 0, time.monotonic()
+    while time.monotonic() < deadline:
+        memory, before = server.memory(), memory
+        if memory != before or server.descriptors() < descriptors:
+            since = time.monotonic()
+        elif time.monotonic() - since > _REST:
+            return memory
+        time.sleep(0.1)
+    raise NoFigure(f"{server.descriptors()} descriptors of {descriptors}, and not at rest after {_PATIENCE:.0f} s")
+
+
+def _bytes_each(server: Running, seconds: float) -> float:
+    """
+    Bytes of memory for one of 9,000 connections. The first hundred are not counted: they pay for what all share.
+    """
+    time.sleep(0.5)  # until the connection that found it ready is gone
+    at_start = server.descriptors()
+    held = []
+    for connections in (_FEW, _FEW + _MORE):
+        with idle(server.port, connections, server.proto):
+            held.append(_at_rest(server, at_start + connections))
+    return (held[1] - held[0]) / _MORE
+
+
+ROWS = (
+    Row(
+        10,
+        f"memory of an idle connection, {_MORE:,} of them; subscribed where the server has topics",
+        "bytes",
+        tuple(Entry(server.name, server, _bytes_each) for server in _SERVERS),
+        (Goal("echochat", 3 * 1024, at_most=True),),
+        enough=2,
+    ),
+)
