@@ -222,6 +222,11 @@ def _word(rest: str) -> tuple[str, str]:
     return word, tail
 
 
+def _two(rest: str) -> tuple[str, str]:
+    first, second = rest.split(" ")
+    return first, second
+
+
 def _number(written: str) -> int:
     # int() takes signs, spaces, underscores and other scripts' digits.
     if not (written.isascii() and written.isdigit()):
@@ -252,11 +257,6 @@ def _past(label: str | None, rest: str) -> Answer:
 def _gap(label: str | None, rest: str) -> Answer:
     topic, after, upto = rest.split(" ")
     return Gap(topic, _number(after), _number(upto))
-
-
-def _two(rest: str) -> tuple[str, str]:
-    first, second = rest.split(" ")
-    return first, second
 
 
 def _topic(label: str | None, rest: str) -> Answer:
