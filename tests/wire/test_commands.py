@@ -1,0 +1,106 @@
+"""
+Tests for :mod:`echochat.wire.commands`.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echochat.wire.commands import ALIASES, Command, CommandError, parse_command, split_options, split_text
+from tests.wire.examples import WORDS, reproducible
+
+LABELS = st.text("azAZ09._-", min_size=1, max_size=64)
+
+
+class ParseCommandTests(SynchronousTestCase):
+    """
+    What a person types after a ``/`` is understood, or refused with one of the protocol's codes.
+    """
+
+    def test_parts(self) -> None:
+        """
+        A command is a verb in any letter case, perhaps a label, and what follows one space.
+        """
+        self.assertEqual(parse_command("/help"), Command("help", None, ""))
+        self.assertEqual(parse_command("/NICK#a.B-1 Bob"), Command("nick", "a.B-1", "Bob"))
+        self.assertEqual(parse_command("/ping  two spaces "), Command("ping", None, " two spaces "))
+        self.assertEqual(parse_command("/"), Command("", None, ""))
+        self.assertEqual(parse_command("/ping a#b"), Command("ping", None, "a#b"))
+
+    def test_aliases(self) -> None:
+        """
+        An alias is the command that it stands for, in any letter case.
+        """
+        for alias, verb in (("join", "sub"), ("PART", "unsub"), ("Say", "pub")):
+            self.assertEqual(parse_command(f"/{alias}#1 lobby"), Command(verb, "1", "lobby"))
+        self.assertEqual(set(ALIASES), {"join", "part", "say"})
+
+    def test_bad_label(self) -> None:
+        """
+        A label that is none is refused: it could not be repeated.
+        """
+        for line in ("/ping#", "/ping# x", "/ping#a#b", "/ping#ä", "/ping#" + "a" * 65, "/ping#a/b x"):
+            error = self.assertRaises(CommandError, parse_command, line)
+            self.assertEqual(error.code, "bad-arguments")
+            self.assertIn("label", error.explanation)
+
+    @reproducible
+    @given(st.sampled_from(["ping", "Nick", "WHOAMI", "pub"]), st.none() | LABELS, WORDS)
+    def test_what_was_sent(self, verb: str, label: str | None, rest: str) -> None:
+        """
+        Label and rest are what was typed, character by character.
+        """
+        line = f"/{verb}#{label} {rest}" if label else f"/{verb} {rest}"
+        self.assertEqual(parse_command(line), Command(verb.lower(), label, rest))
+
+
+class SplitOptionsTests(SynchronousTestCase):
+    """
+    Options stand anywhere between the arguments.
+    """
+
+    def test_options_and_arguments(self) -> None:
+        """
+        Words with ``=`` are options with keys in any letter case; one or more spaces separate.
+        """
+        self.assertEqual(
+            split_options("  after=7   lobby Presence=ON e=a=b "),
+            (["lobby"], {"after": "7", "presence": "ON", "e": "a=b"}),
+        )
+        self.assertEqual(split_options(""), ([], {}))
+
+    def test_given_twice(self) -> None:
+        """
+        Which of two values is meant cannot be known.
+        """
+        error = self.assertRaises(CommandError, split_options, "lobby last=1 LAST=2")
+        self.assertEqual(error.code, "bad-arguments")
+
+
+class SplitTextTests(SynchronousTestCase):
+    """
+    A text arrives as it was sent.
+    """
+
+    def test_first_word_and_text(self) -> None:
+        """
+        Exactly one space separates the text, so a text may begin and end with spaces, or be empty.
+        """
+        self.assertEqual(split_text("lobby hello  you "), ("lobby", "hello  you "))
+        self.assertEqual(split_text("  lobby   indented"), ("lobby", "  indented"))
+        self.assertEqual(split_text("lobby "), ("lobby", ""))
+
+    def test_no_text(self) -> None:
+        """
+        No text is something else than an empty one.
+        """
+        self.assertEqual(split_text("lobby"), ("lobby", None))
+        self.assertEqual(split_text(""), ("", None))
+
+    @reproducible
+    @given(WORDS)
+    def test_any_text(self, text: str) -> None:
+        """
+        Whatever the text is, it comes back.
+        """
+        self.assertEqual(split_text(f"lobby {text}"), ("lobby", text))
