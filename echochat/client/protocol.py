@@ -1,0 +1,283 @@
+"""
+A Twisted client of one connection: ask, and await the answer.
+
+Flow control. What is written is held back by whoever writes: :meth:`Client.ready` fires when the transport can take
+more, and a pipeline that awaits it before each line costs a bounded amount of memory. What is read is held back by
+:meth:`Client.pause_reading`. There is no queue of events here, on purpose: replies travel behind events on the one
+connection, so a client that stopped reading because its queue of events was full, and whose consumer awaits a reply
+before it takes the next event, would wait for ever. :mod:`echochat.client.reconnecting` has positions to fall back to,
+and therefore can have a queue.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echochat.client.core import (
+    Answered,
+    Arrival,
+    ClientCore,
+    Item,
+    News,
+    ProtocolViolation,
+    Request,
+    encode_command,
+    encode_message,
+)
+from echochat.client.stream import IStream
+from echochat.wire.answers import Bye, Echo, Err
+
+GRACE: Final = 5.0
+"""
+Seconds that :meth:`Client.close` gives the server to answer what is on the way.
+"""
+
+
+class Refused(Exception):
+    """
+    The server answered ``/err``: one of the protocol's codes, and an explanation for a person.
+    """
+
+    def __init__(self, code: str, explanation: str) -> None:
+        super().__init__(f"{code}: {explanation}")
+        self.code = code
+        self.explanation = explanation
+
+
+class Disconnected(Exception):
+    """
+    The connection ended before the answer came: it may have been carried out or not.
+
+    :ivar bye: the server's last words, where it had any.
+    """
+
+    def __init__(self, why: str, bye: Bye | None = None) -> None:
+        super().__init__(why)
+        self.bye = bye
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    How a command was answered: the closing line's verb and what follows it, and the item lines before it.
+    """
+
+    verb: str
+    rest: str
+    items: tuple[Item, ...]
+
+
+@implementer(IPushProducer)
+class Client(Protocol):
+    """
+    One connection to an echochat server. Make it with :func:`connect`.
+
+    Every request may be cancelled, and given a deadline with ``timeout`` in seconds: then its Deferred fails, the
+    answer is dropped when it comes, and those behind it still find theirs.
+
+    :param clock: measures the deadlines.
+    :param on_news: is called with each event, gap, presence and farewell, in the order of their arrival.
+    """
+
+    transport: IStream
+
+    def __init__(self, clock: IReactorTime, on_news: Callable[[News], None] | None = None) -> None:
+        self._clock = clock
+        self._on_news = on_news
+        self._core = ClientCore()
+        self._waiting: dict[Request, Deferred[Reply]] = {}
+        self._registered = False
+        self._writable = True
+        self._until_writable: list[Deferred[None]] = []
+        self._until_closed: list[Deferred[Disconnected]] = []
+        self._bye: Bye | None = None
+        self._violation: ProtocolViolation | None = None
+        self._end: Disconnected | None = None
+        self._deadline: IDelayedCall | None = None
+
+    # Called by Twisted
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+        self._registered = True
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            for arrival in self._core.feed(data):
+                self._arrived(arrival)
+        except ProtocolViolation as violation:
+            self._violation = violation
+            self.abort()
+
+    def connectionLost(self, reason: Failure = Failure(Exception("lost"))) -> None:  # noqa: B008 (Twisted's signature)
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._end = Disconnected(self._tell_end(reason), self._bye)
+        waiting, self._waiting = self._waiting, {}
+        writers, self._until_writable = self._until_writable, []
+        closers, self._until_closed = self._until_closed, []
+        for request in self._core.give_up():
+            waiting[request].errback(Disconnected(str(self._end), self._bye))
+        for writer in writers:
+            writer.errback(Disconnected(str(self._end), self._bye))
+        for closer in closers:
+            closer.callback(self._end)
+
+    def pauseProducing(self) -> None:
+        self._writable = False
+
+    def resumeProducing(self) -> None:
+        self._writable = True
+        writers, self._until_writable = self._until_writable, []
+        for writer in writers:
+            writer.callback(None)
+
+    def stopProducing(self) -> None:
+        pass
+
+    # Ours
+
+    def echo(self, text: str, *, timeout: float | None = None) -> Deferred[str]:
+        """
+        Send a message, and fire with its echo.
+
+        :raises ValueError: the text has a line break in it.
+        """
+        return self._ask(encode_message(text), timeout).addCallback(lambda reply: reply.rest)
+
+    def command(
+        self, verb: str, *arguments: str, label: str | None = None, timeout: float | None = None
+    ) -> Deferred[Reply]:
+        """
+        Send a command, and fire with its reply; :class:`Refused` when the server answers ``/err``.
+
+        :raises ValueError: as :func:`~echochat.client.core.encode_command`.
+        """
+        return self._ask(encode_command(verb, *arguments, label=label), timeout)
+
+    def ready(self) -> Deferred[None]:
+        """
+        Fire when the transport can take more: await this before each request of a long pipeline.
+        """
+        waiter: Deferred[None] = Deferred(self._until_writable_without)
+        if self._end is not None:
+            waiter.errback(Disconnected(str(self._end), self._bye))
+        elif self._writable:
+            waiter.callback(None)
+        else:
+            self._until_writable.append(waiter)
+        return waiter
+
+    def closed(self) -> Deferred[Disconnected]:
+        """
+        Fire when the connection has ended, with the reason as a value.
+        """
+        waiter: Deferred[Disconnected] = Deferred(self._until_closed_without)
+        if self._end is not None:
+            waiter.callback(self._end)
+        else:
+            self._until_closed.append(waiter)
+        return waiter
+
+    def pause_reading(self) -> None:
+        """
+        Take nothing from the server until :meth:`resume_reading`: no news, but no replies either.
+        """
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """
+        Go on after :meth:`pause_reading`.
+        """
+        self.transport.resumeProducing()
+
+    def close(self, *, grace: float = GRACE) -> Deferred[Disconnected]:
+        """
+        Leave: everything that was asked before is still answered, then the server closes; after ``grace`` seconds the
+        connection is aborted. Fires when it has ended.
+        """
+        ended = self.closed()
+        if self._deadline is None and self._end is None:
+            self._deadline = self._clock.callLater(grace, self.abort)
+            self._release_writers()
+            # Half-closing would do on plain TCP, but not on TLS; this works on both.
+            self._ask(encode_command("quit"), None).addErrback(lambda _: None)
+            self.resume_reading()
+        return ended
+
+    def abort(self) -> None:
+        """
+        Leave at once, whatever is on the way.
+        """
+        self._release_writers()
+        self.transport.abortConnection()
+
+    def _ask(self, request: Request, timeout: float | None) -> Deferred[Reply]:
+        answered: Deferred[Reply] = Deferred()
+        if self._end is not None:
+            answered.errback(Disconnected(str(self._end), self._bye))
+            return answered
+        self._core.sent(request)
+        self._waiting[request] = answered
+        self.transport.write(request.line)
+        return answered if timeout is None else answered.addTimeout(timeout, self._clock)
+
+    def _arrived(self, arrival: Arrival) -> None:
+        if isinstance(arrival, Answered):
+            self._answer(arrival)
+            return
+        if isinstance(arrival, Bye):
+            self._bye = arrival
+        if self._on_news is not None:
+            self._on_news(arrival)
+
+    def _answer(self, arrival: Answered) -> None:
+        waiter = self._waiting.pop(arrival.request)
+        match arrival.closing:
+            case Echo(text):
+                waiter.callback(Reply("", text, ()))
+            case Err(code, explanation):
+                waiter.errback(Refused(code, explanation))
+            case ok:
+                waiter.callback(Reply(ok.verb, ok.rest, tuple(arrival.request.items)))
+
+    def _tell_end(self, reason: Failure) -> str:
+        if self._violation is not None:
+            return str(self._violation)
+        if self._bye is not None:
+            return f"the server said goodbye: {self._bye.code} {self._bye.explanation}"
+        return reason.getErrorMessage()
+
+    def _release_writers(self) -> None:
+        # A producer that is still registered keeps TLS, and a paused one plain TCP, from ever closing.
+        if self._registered:
+            self._registered = False
+            self.transport.unregisterProducer()
+
+    def _until_writable_without(self, waiter: Deferred[None]) -> None:
+        self._until_writable.remove(waiter)
+
+    def _until_closed_without(self, waiter: Deferred[Disconnected]) -> None:
+        self._until_closed.remove(waiter)
+
+
+def connect(
+    endpoint: IStreamClientEndpoint,
+    clock: IReactorTime,
+    *,
+    timeout: float = 30.0,
+    on_news: Callable[[News], None] | None = None,
+) -> Deferred[Client]:
+    """
+    Connect a :class:`Client`. Fails as the endpoint fails, or with ``TimeoutError`` after ``timeout`` seconds.
+    """
+    client = Client(clock, on_news)
+    connecting: Deferred[Client] = connectProtocol(endpoint, client)
+    return connecting.addTimeout(timeout, clock)
