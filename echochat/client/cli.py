@@ -1,0 +1,46 @@
+"""
+The ``echochat`` command.
+
+A subcommand is imported when it is called, so that ``echochat --version`` and ``--help`` answer without importing
+Twisted, and shell completion stays quick.
+"""
+
+import importlib
+from typing import Final
+
+import click
+
+from echochat import __version__
+
+_SUBCOMMANDS: Final = {
+    "chat": "Talk to a server, in a terminal or in a pipe.",
+}
+
+
+class _LazyGroup(click.Group):
+    """
+    A group whose commands live in modules of their own names.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _SUBCOMMANDS:
+            return None
+        command = importlib.import_module(f"echochat.client.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # click would import every subcommand for its one line of help.
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_SUBCOMMANDS.items()))
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="echochat", message="%(prog)s %(version)s")
+def main() -> None:
+    """
+    Talk to an echochat server.
+    """

@@ -1,0 +1,30 @@
+"""
+``echochat chat``: interactive in a terminal, a filter in a pipe.
+"""
+
+import os
+import sys
+
+import click
+
+from echochat.client.address import ServerAddress
+from echochat.client.commands.server_option import to_server
+from echochat.client.running import run_command
+
+
+@click.command()
+@click.argument("server", callback=to_server, default="", metavar="[HOST[:PORT] | ENDPOINT]", envvar="ECHOCHAT_SERVER")
+def command(server: ServerAddress) -> None:
+    """
+    Talk to a server (127.0.0.1:7007 unless told): each line that you type is answered in capitals.
+
+    In a pipe every line of the input is sent and every reply is printed; the exit code is 0 when all were answered.
+    """
+    if os.isatty(sys.stdin.fileno()) and os.isatty(sys.stdout.fileno()) and os.environ.get("TERM") != "dumb":
+        from echochat.client.terminal import chat_in_terminal, install_reactor
+
+        install_reactor()
+        run_command(lambda reactor: chat_in_terminal(reactor, server))
+    from echochat.client.piped import chat_in_pipe
+
+    run_command(lambda reactor: chat_in_pipe(reactor, server))

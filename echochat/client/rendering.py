@@ -1,0 +1,61 @@
+"""
+How what the server says looks on a terminal: as styled fragments, which the screen makes harmless before it shows them.
+"""
+
+import zlib
+from datetime import datetime
+from typing import Final
+
+from echochat.client.core import Item, News
+from echochat.client.screen import Fragment
+from echochat.wire.answers import Bye, Drain, Err, Event, Gap, Here, Info, Joined, Parted, Past, TopicLine
+from echochat.wire.names import fold_name
+
+# Readable on dark and on light backgrounds; red is for errors and grey for what matters less.
+_NAME_COLOURS: Final = ("ansigreen", "ansiyellow", "ansiblue", "ansimagenta", "ansicyan", "ansibrightmagenta")
+
+
+def colour_of(name: str) -> str:
+    """
+    A name's own colour: the same in every session, and in every letter case.
+    """
+    return _NAME_COLOURS[zlib.crc32(fold_name(name).encode()) % len(_NAME_COLOURS)]
+
+
+def local_time(time: str) -> str:
+    """
+    Hours and minutes here of a time on the wire; a time that cannot be read is shown as it came.
+    """
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%H:%M")
+    except (ValueError, OverflowError):
+        return time
+
+
+def render(said: News | Item) -> list[Fragment]:
+    """
+    The line that shows an event, an item or a farewell to a person.
+    """
+    match said:
+        case Event() | Past():
+            return [
+                ("class:quiet", f"{local_time(said.time)} "),
+                (colour_of(said.name), said.name),
+                ("", f"  {said.text}"),
+            ]
+        case Gap():
+            return [("class:error", f"-- what {said.topic} had from {said.after + 1} to {said.upto} is lost --")]
+        case Joined():
+            return [("class:quiet", f"-- {said.name} is in {said.topic}")]
+        case Parted():
+            return [("class:quiet", f"-- {said.name} has left {said.topic}")]
+        case Drain():
+            return [("class:quiet", f"-- the server goes away within {said.seconds} s")]
+        case Bye() | Err():
+            return [("class:error", f"{said.code}: {said.explanation}")]
+        case Info():
+            return [("", said.text)]
+        case Here():
+            return [(colour_of(said.name), said.name)]
+        case TopicLine():
+            return [("", said.topic), ("class:quiet", f"  {said.subscribers} subscribed, up to {said.head}")]

@@ -1,0 +1,109 @@
+"""
+A server for tests that need only the replies: echo, ``/ping``, ``/whoami``, ``/nick`` and ``/quit``, on loopback.
+"""
+
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IReactorTCP, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.basic import LineOnlyReceiver
+from zope.interface import implementer
+
+from echochat.wire.answers import Answer, Echo, Err, Ok
+from echochat.wire.commands import parse_command
+
+
+@implementer(IHalfCloseableProtocol)
+class EchoLines(LineOnlyReceiver):
+    """
+    The echo protocol as the simplest of servers would do it.
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = 1 << 20
+    factory: "EchoLinesFactory"
+    transport: ITCPTransport
+
+    def connectionMade(self) -> None:
+        self.factory.connections.append(self)
+
+    def readConnectionLost(self) -> None:
+        # Everything that was answered is delivered before the connection ends.
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def lineReceived(self, line: bytes) -> None:
+        text = line.decode()
+        if self.factory.mute:
+            return
+        if not text.startswith("/"):
+            self._message(text)
+            return
+        if text.startswith("//"):
+            self._message(text[1:])
+            return
+        command = parse_command(text)
+        match command.verb:
+            case "ping":
+                self.say(Ok("ping", command.rest, command.label))
+            case "whoami":
+                self.say(Ok("whoami", "guest-1 guest", command.label))
+            case "quit":
+                self.say(Ok("quit", "", command.label))
+                self.transport.loseConnection()
+            case verb:
+                self.say(Err("unknown-command", f"there is no /{verb}", command.label))
+
+    def say(self, answer: Answer) -> None:
+        self.transport.write(answer.encode())
+
+    def _message(self, text: str) -> None:
+        if "CLOSE SOCKET" in text:
+            self.transport.loseConnection()
+        else:
+            # Ended as the message was: with LF, and with the CR that is still at the end of this text, if any.
+            self.transport.write(Echo(text.upper()).encode().replace(b"\r\n", b"\n"))
+
+
+class EchoLinesFactory(Factory):
+    """
+    Makes the servers' ends, and keeps them for the tests to act on.
+    """
+
+    def __init__(self) -> None:
+        self.connections: list[EchoLines] = []
+        self.mute = False
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        line = EchoLines()
+        line.factory = self
+        return line
+
+
+class Listening:
+    """
+    A double on an ephemeral port of loopback.
+    """
+
+    def __init__(self, factory: EchoLinesFactory) -> None:
+        self._factory = factory
+        self._listening: IListeningPort = IReactorTCP(reactor).listenTCP(
+            0,
+            factory,  # type: ignore[arg-type]  # Twisted's type is stricter than its documentation
+            interface="127.0.0.1",
+        )
+        address = self._listening.getHost()
+        assert isinstance(address, IPv4Address)
+        self.port = address.port
+
+    async def stop(self) -> None:
+        """
+        Stop listening, and break off what is connected; once or more than once.
+        """
+        for connection in self._factory.connections:
+            connection.transport.abortConnection()
+        stopped = self._listening.stopListening()
+        if stopped is not None:
+            await stopped
