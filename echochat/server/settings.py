@@ -96,7 +96,7 @@ SETTINGS: Final = (
     Setting(
         "history",
         text,
-        "Where events are kept: sqlite:PATH or memory:. [default: sqlite:echochat.sqlite3]",
+        "Where events are kept: sqlite:PATH or memory:. [default: memory:]",
     ),
     Setting("max-line", whole(64, 1 << 24), "The most bytes of a line without its end. [default: 65536]"),
     Setting(
@@ -140,7 +140,7 @@ class ServerSettings:
     """
 
     listen: tuple[str, ...] = ("tcp:7007:interface=127.0.0.1",)
-    history: str = "sqlite:echochat.sqlite3"
+    history: str = "memory:"
     max_line: int = MAX_LINE
     max_connections: int = 0
     per_address: int = 64
