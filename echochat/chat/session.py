@@ -10,9 +10,10 @@ from echochat.chat.effects import Close, Effect, Renamed
 from echochat.chat.people import Commons
 from echochat.chat.policy import Allowance
 from echochat.chat.replies import Replies
+from echochat.chat.topic_verbs import publish_all
 from echochat.chat.verbs import VERBS
 from echochat.wire.answers import Bye, Err
-from echochat.wire.commands import CommandError, parse_command
+from echochat.wire.commands import CommandError, parse_command, parse_publishes
 from echochat.wire.echo import CLOSE, echo_chunk, echo_line, is_http_request
 from echochat.wire.lines import Line, LineReader, Overlong, cut_whole
 from echochat.wire.telnet import TelnetFilter
@@ -135,12 +136,10 @@ class Session:
             data = self._telnet.feed(data)
         effects: list[Effect] = []
         whole = self._reader.take_whole(data) if self._started else None
-        answer = echo_chunk(whole) if whole and not self._held and not self._asking else None
-        if answer is not None and whole is not None:
-            self._lines += whole.count(b"\n")
-            self.replies.add(answer)
-        else:
-            self._take_lines(self._reader.feed(data) if whole is None else cut_whole(whole), effects)
+        if whole is None:
+            self._take_lines(self._reader.feed(data), effects)
+        elif whole and (self._held or self._asking or not self._take_alike(whole, effects)):
+            self._take_lines(cut_whole(whole), effects)
         self.settle()
         return effects
 
@@ -200,6 +199,20 @@ class Session:
         """
         self._closing = True
         effects.append(close)
+
+    def _take_alike(self, whole: bytes, effects: list[Effect]) -> bool:
+        """
+        Take a chunk of lines that are all messages, or all publishes; or return False: it is neither.
+        """
+        answer = echo_chunk(whole)
+        if answer is not None:
+            self.replies.add(answer)
+        elif self._allowance is None and (publishes := parse_publishes(whole)) is not None:
+            publish_all(self, publishes, effects)
+        else:
+            return False
+        self._lines += whole.count(b"\n")
+        return True
 
     def _take_lines(self, lines: list[Line | Overlong], effects: list[Effect]) -> None:
         if self._held:

@@ -69,6 +69,16 @@ def _publish(session: Session, command: Command, topic: str, text: str, effects:
     run.acknowledgements.append(f"/ok#{label} {done}" if label else f"/ok {done}")
 
 
+def publish_all(session: Session, publishes: list[tuple[str, str, str]], effects: list[Effect]) -> None:
+    """
+    A run of ``/pub``, as :func:`~echochat.wire.commands.parse_publishes` reads it.
+    """
+    name, now = session.name, session.commons.wall()
+    drafts = [Draft(topic, name, text, label or None, now) for label, topic, text in publishes]
+    done = [f"/ok#{label} pub {topic}" if label else f"/ok pub {topic}" for label, topic, _ in publishes]
+    effects.append(Publish(session.replies.reserve(), drafts, done))
+
+
 def subscribe(session: Session, command: Command, effects: list[Effect]) -> None:
     """
     ``/sub TOPIC [after=POS] [epoch=E] [last=N] [presence=on]``
