@@ -29,7 +29,7 @@ NEGOTIATION = st.sampled_from(
 Telnet commands, whole ones.
 """
 
-_PIECES = st.one_of(
+PIECES = st.one_of(
     st.sampled_from(
         [
             b"\r",
@@ -67,8 +67,11 @@ _PIECES = st.one_of(
     NEGOTIATION,
     st.binary(max_size=4),
 )
+"""
+Bytes that mean something, alone or beside others.
+"""
 
-STREAMS = st.lists(_PIECES, max_size=24).map(b"".join)
+STREAMS = st.lists(PIECES, max_size=24).map(b"".join)
 """
 All that a client sends, from its first byte to its last.
 """

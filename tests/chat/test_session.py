@@ -1,0 +1,360 @@
+"""
+Tests for :mod:`echochat.chat.session`.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echochat.chat.effects import Close, Publish
+from echochat.chat.policy import Allowance
+from echochat.wire.answers import Bye
+from echochat.wire.telnet import TelnetFilter
+from tests.chat.conversation import Conversation, make_commons
+from tests.wire.examples import ENDS, MESSAGES, NEGOTIATION, PIECES, STREAMS, reproducible, segmented
+
+LIMIT = 40
+
+_TOPIC_COMMANDS = st.sampled_from(
+    [
+        b"/pub lobby hi\n",
+        b"/pub#1 lobby  hi\r\n",
+        b"/pub lobby\n",
+        b"/say lobby a\x1bb\n",
+        b"/msg bob hey\n",
+        b"/sub lobby last=3\n",
+        b"/part#x lobby\n",
+        b"/history lobby\r\0",
+        b"/who lobby\n",
+        b"/topics\n",
+    ]
+)
+
+CONVERSATIONS = st.lists(PIECES | _TOPIC_COMMANDS, max_size=24).map(b"".join)
+
+
+class MessageTests(SynchronousTestCase):
+    """
+    Messages are answered in capitals, in their order, ended as they were.
+    """
+
+    def test_ends(self) -> None:
+        """
+        An echo is ended exactly as its message was.
+        """
+        self.assertEqual(Conversation().say(b"a\nb\r\nc\r\0\n"), b"A\nB\r\nC\r\0\n")
+
+    def test_escaped(self) -> None:
+        """
+        A message that begins with ``//`` is answered escaped in the same way.
+        """
+        self.assertEqual(Conversation().say(b"//etc\n///\r\n//\n"), b"//ETC\n///\r\n//\n")
+
+    def test_not_utf_8(self) -> None:
+        """
+        A line that is not UTF-8 is refused, be it a message or a command, and the conversation goes on.
+        """
+        conversation = Conversation()
+        for line in (b"caf\xe9\n", b"/ping caf\xe9\n", b"CLOSE SOCKET \xff\n"):
+            self.assertEqual(conversation.say(line), b"/err bad-encoding a line is UTF-8 text\r\n")
+        self.assertEqual(conversation.say(b"ok\n"), b"OK\n")
+
+    def test_too_long(self) -> None:
+        """
+        A line that is too long is refused once, with the limit, and whatever is in it is not done.
+        """
+        conversation = Conversation(max_line=16)
+        answer = conversation.say(b"one\nCLOSE SOCKET 0123", b"456789 CLOSE SOCKET", b"\ntwo\n")
+        self.assertEqual(
+            answer, b"ONE\n/err line-too-long a line may have 16 bytes, and the rest of this one is dropped\r\nTWO\n"
+        )
+
+    def test_unfinished_line(self) -> None:
+        """
+        A line without its end is not answered, nor counted.
+        """
+        conversation = Conversation()
+        self.assertEqual(conversation.say(b"a\nb"), b"A\n")
+        self.assertEqual(conversation.session.lines, 1)
+
+    def test_counts_lines(self) -> None:
+        """
+        Every line counts, however it was answered.
+        """
+        conversation = Conversation(max_line=16)
+        for segment in (b"a\n", b"b\nc\r\n", b"/ping\n", b"x" * 17, b"\n", b"\xff\n", b"d\r\0"):
+            conversation.say(segment)
+        self.assertEqual(conversation.session.lines, 7)
+        self.assertEqual(conversation.session.echoed, 2)
+
+    def test_started(self) -> None:
+        """
+        The conversation has begun with the first line, not with the first byte.
+        """
+        conversation = Conversation()
+        conversation.say(b"hel")
+        self.assertFalse(conversation.session.started)
+        conversation.say(b"lo\n")
+        self.assertTrue(conversation.session.started)
+
+    @reproducible
+    @given(st.lists(st.tuples(MESSAGES, ENDS)), st.data())
+    def test_capitals(self, messages: list[tuple[str, bytes]], data: st.DataObject) -> None:
+        """
+        Every message's answer is ``str.upper()`` of it, with the message's own end, however the messages arrive.
+        """
+        segments = data.draw(segmented(st.just(b"".join([text.encode() + end for text, end in messages]))))
+        conversation = Conversation(telnet=TelnetFilter())
+        conversation.say(*segments)
+        self.assertEqual(conversation.sent, b"".join([text.upper().encode() + end for text, end in messages]))
+        self.assertEqual(conversation.session.lines, len(messages))
+
+
+class CloseTests(SynchronousTestCase):
+    """
+    A conversation ends when it was asked to, and not a line later.
+    """
+
+    def test_close_socket(self) -> None:
+        """
+        ``CLOSE SOCKET`` anywhere in a message ends it: what came before is answered, it and what follows are not.
+        """
+        for line in (b"CLOSE SOCKET\n", b"please CLOSE SOCKET now\r\n", b"//CLOSE SOCKET\r\0", b"xCLOSE SOCKETx\n"):
+            conversation = Conversation()
+            self.assertEqual(conversation.say(b"a\nb\n" + line + b"c\n", b"d\n"), b"A\nB\n")
+            self.assertEqual(conversation.closed, Close("CLOSE SOCKET"))
+            self.assertEqual(conversation.session.lines, 3)
+
+    def test_only_exactly_that(self) -> None:
+        """
+        Another letter case, two spaces, or a command with these words in it end nothing.
+        """
+        conversation = Conversation()
+        conversation.say(b"close socket\nCLOSE  SOCKET\nCLOSE\nSOCKET\n/ping CLOSE SOCKET\n")
+        self.assertEqual(conversation.sent, b"CLOSE SOCKET\nCLOSE  SOCKET\nCLOSE\nSOCKET\n/ok ping CLOSE SOCKET\r\n")
+        self.assertIsNone(conversation.closed)
+
+    def test_http(self) -> None:
+        """
+        A browser that was aimed at the port is told off, and nothing that it sends is done.
+        """
+        conversation = Conversation()
+        conversation.say(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n/nick evil\r\nhello\r\n", b"hello\r\n")
+        self.assertEqual(conversation.sent, b"/bye protocol this port speaks lines, not HTTP\r\n")
+        self.assertEqual(conversation.session.name, "guest-1")
+
+    def test_http_later(self) -> None:
+        """
+        Only the first line can be a browser's.
+        """
+        conversation = Conversation()
+        conversation.say(b"\nGET / HTTP/1.1\r\n")
+        self.assertEqual(conversation.sent, b"\nGET / HTTP/1.1\r\n")
+
+    def test_waits_for_replies(self) -> None:
+        """
+        What was asked before the end is answered before the end, however long that takes.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/pub lobby hi\na\nCLOSE SOCKET\nb\n")
+        self.assertEqual(conversation.sent, b"")
+        self.assertIsNone(conversation.closed)
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"/ok pub lobby 1\r\nA\n")
+        self.assertEqual(conversation.closed, Close("CLOSE SOCKET"))
+
+    def test_end_frees_the_name(self) -> None:
+        """
+        Whoever has gone leaves the name to others, and replies that come too late go nowhere.
+        """
+        commons = make_commons()
+        conversation, other = Conversation(commons, prompt=False), Conversation(commons)
+        conversation.say(b"/nick bob\n/pub lobby hi\n")
+        self.assertIn(b"/err name-taken ", other.say(b"/nick BOB\n"))
+        conversation.session.end()
+        self.assertEqual(other.say(b"/nick BOB\n"), b"/ok nick BOB\r\n")
+        before = conversation.sent
+        conversation.perform_next()
+        self.assertEqual(conversation.say(b"hello\n"), b"")
+        self.assertEqual(conversation.sent, before)
+
+    def test_end_of_one_without_a_name(self) -> None:
+        """
+        Whoever never asked for a name has none to give back.
+        """
+        commons = make_commons()
+        Conversation(commons).session.end()
+        self.assertEqual(Conversation(commons).say(b"/whoami\n"), b"/ok whoami guest-1 guest\r\n")
+
+
+class OrderTests(SynchronousTestCase):
+    """
+    Replies come in the order of the lines, whichever of them is known first.
+    """
+
+    def test_message_behind_a_publish(self) -> None:
+        """
+        An echo does not overtake an acknowledgement.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"a\n/pub lobby hi\nb\n", b"c\n")
+        self.assertEqual(conversation.sent, b"A\n")
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"A\n/ok pub lobby 1\r\nB\nC\n")
+        self.assertEqual(conversation.say(b"d\n"), b"D\n")
+        self.assertEqual(conversation.session.echoed, 1)
+
+    def test_publishes_in_a_row_are_one_request(self) -> None:
+        """
+        Publishes with nothing between them are stored together; an answer between them begins a new request.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/pub a 1\n/msg bob 2\n/pub a\n/pub a 3\nx\n/pub a 4\n")
+        runs = [[draft.text for draft in each.drafts] for each in conversation.effects if isinstance(each, Publish)]
+        self.assertEqual(runs, [["1", "2"], ["3"], ["4"]])
+
+    def test_whoever_asks_waits_for_what_was_said(self) -> None:
+        """
+        A question about what others see is asked when everything before it is done, and nothing overtakes it.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/pub lobby hi\n/history lobby\n/pub lobby again\nx\n")
+        self.assertEqual(len(conversation.effects), 1)
+        self.assertTrue(conversation.session.holds)
+        conversation.say(b"y\n")
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"/ok pub lobby 1\r\n")
+        self.assertEqual(len(conversation.effects), 2)
+        conversation.perform_next()
+        self.assertFalse(conversation.session.holds)
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"/ok pub lobby 1\r\n/ok ReadPast 1\r\n/ok pub lobby 2\r\nX\nY\n")
+
+    def test_plain_messages_wait_too(self) -> None:
+        """
+        A chunk of messages behind a question is not answered before it.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/who lobby\n", b"x\n", b"y\n")
+        self.assertEqual(conversation.sent, b"")
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"/ok ListFollowers 0\r\nX\nY\n")
+        self.assertEqual(conversation.say(b"z\n"), b"Z\n")
+
+    def test_too_fast(self) -> None:
+        """
+        Whoever publishes more than guests may is told when to try again, and what else they say is answered.
+        """
+        conversation = Conversation(allowance=Allowance(2, 0.5, 0))
+        conversation.say(b"/pub a 1\n/pub a 2\n/pub#x a 3\nhello\n")
+        self.assertEqual(
+            conversation.sent,
+            b"/ok pub a 1\r\n/ok pub a 2\r\n"
+            b"/err#x slow-down you publish faster than guests may: try again in 2.0 seconds\r\nHELLO\n",
+        )
+
+
+class SegmentTests(SynchronousTestCase):
+    """
+    How the bytes were cut on their way makes no difference.
+    """
+
+    @reproducible
+    @given(segmented(CONVERSATIONS), st.booleans(), st.booleans(), st.data())
+    def test_any_segments(self, segments: list[bytes], telnet: bool, polite: bool, data: st.DataObject) -> None:
+        """
+        Replies, end and count of lines are the same for any segments, and for any delay of what replies wait for:
+        whether bytes still come while lines are held (TLS may have some) or not.
+        """
+        at_once = Conversation(max_line=LIMIT, telnet=TelnetFilter() if telnet else None)
+        if segments:
+            at_once.say(b"".join(segments))
+        conversation = Conversation(max_line=LIMIT, telnet=TelnetFilter() if telnet else None, prompt=False)
+        for segment in segments:
+            while conversation.performing and (
+                (polite and conversation.session.holds) or data.draw(st.booleans(), "perform")
+            ):
+                conversation.perform_next()
+            if conversation.closed is None:
+                conversation.say(segment)
+        while conversation.performing:
+            conversation.perform_next()
+        self.assertEqual(conversation.sent, at_once.sent)
+        self.assertEqual(conversation.closed, at_once.closed)
+        self.assertEqual(conversation.session.lines, at_once.session.lines)
+        self.assertFalse(conversation.session.holds)
+
+    @reproducible
+    @given(st.lists(STREAMS, max_size=4))
+    def test_answer_is_a_short_cut(self, chunks: list[bytes]) -> None:
+        """
+        What is answered as a whole is answered as it would have been line by line.
+        """
+        quick, slow = (Conversation(max_line=LIMIT, telnet=TelnetFilter()) for _ in range(2))
+        for conversation in (quick, slow):
+            conversation.say(b"hello\n")
+        for chunk in filter(None, chunks):
+            answer = quick.session.answer(chunk)
+            if answer is None:
+                quick.say(chunk)
+            else:
+                quick.sent += answer
+            slow._perform(slow.session.receive(chunk))
+        self.assertEqual(quick.sent, slow.sent)
+        self.assertEqual(quick.session.lines, slow.session.lines)
+
+    @reproducible
+    @given(st.lists(st.tuples(MESSAGES.map(str.encode), NEGOTIATION), min_size=1))
+    def test_telnet(self, lines: list[tuple[bytes, bytes]]) -> None:
+        """
+        Negotiation between lines, and within them, goes unnoticed.
+        """
+        plain, typed = Conversation(telnet=TelnetFilter()), Conversation(telnet=TelnetFilter())
+        for text, command in lines:
+            plain.say(text + b"\r\n")
+            typed.say(command + text[: len(text) // 2] + command + text[len(text) // 2 :] + b"\r" + command + b"\n")
+        self.assertEqual(typed.sent, plain.sent)
+
+    def test_what_is_a_short_cut(self) -> None:
+        """
+        Plain messages behind the first line are answered as a whole; nothing is that is not whole or has its reply
+        waiting.
+        """
+        conversation = Conversation(telnet=TelnetFilter(), max_line=16, prompt=False)
+        session = conversation.session
+        self.assertIsNone(session.answer(b"hello\n"))
+        conversation.say(b"hello\n")
+        self.assertEqual(session.answer(b"a\nb\r\n"), b"A\nB\r\n")
+        for chunk in (b"a\nb", b"/ping\n", b"0123456\n0123456\n\n"):
+            self.assertIsNone(session.answer(chunk))
+        for beginning, ending in ((b"a", b"\n"), (b"\xff\xfb", b"\x01a\n")):
+            conversation.say(beginning)
+            self.assertIsNone(session.answer(b"b\n"))
+            conversation.say(ending)
+            self.assertEqual(session.answer(b"b\n"), b"B\n")
+        conversation.say(b"/pub lobby hi\n")
+        self.assertIsNone(session.answer(b"b\n"))
+        conversation.perform_next()
+        self.assertEqual(session.answer(b"b\n"), b"B\n")
+        conversation.say(b"CLOSE SOCKET\n")
+        self.assertIsNone(session.answer(b"b\n"))
+
+
+class ByeTests(SynchronousTestCase):
+    """
+    A server that closes on its own account says why.
+    """
+
+    def test_codes(self) -> None:
+        """
+        What the client asked for needs no ``/bye``; HTTP gets one that says not to come back.
+        """
+        for line, bye in (
+            (b"CLOSE SOCKET\n", None),
+            (b"/quit\n", None),
+            (b"GET / HTTP/1.1\r\n", Bye("protocol", "this port speaks lines, not HTTP")),
+        ):
+            conversation = Conversation()
+            conversation.say(line)
+            assert conversation.closed is not None
+            self.assertEqual(conversation.closed.bye, bye)
