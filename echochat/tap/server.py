@@ -2,6 +2,7 @@
 ``twistd echochat`` and ``twist echochat``: options in, a service out.
 """
 
+import gc
 import signal
 import sys
 from typing import Any, NoReturn
@@ -89,9 +90,21 @@ def makeService(options: Options) -> IService:
     except UnknownHistory as error:
         fail(str(error))
     factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate)
+    spare_the_collector()
     service = EchoChatService(lean_reactor, factory, gate, settings.listen, fail)
     _take_signals(reactor, service)
     return service
+
+
+def spare_the_collector() -> None:
+    """
+    Have Python look for cyclic garbage less often: what is made for each line is freed by its reference count.
+
+    With Python's own threshold of 700 objects the collector took a quarter of the time of a busy publisher. What was
+    imported up to now stays for good, and need not be looked at again.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _take_signals(reactor: Any, service: EchoChatService) -> None:
