@@ -14,7 +14,7 @@ from echochat.chat.topic_verbs import publish_all
 from echochat.chat.verbs import VERBS
 from echochat.wire.answers import Bye, Err
 from echochat.wire.commands import CommandError, parse_command, parse_publishes
-from echochat.wire.echo import CLOSE, echo_chunk, echo_line, is_http_request
+from echochat.wire.echo import CLOSE, echo_chunk, echo_line, is_http_host, is_http_request
 from echochat.wire.lines import Line, LineReader, Overlong, cut_whole
 from echochat.wire.telnet import TelnetFilter
 
@@ -38,8 +38,8 @@ class Session:
         "_name",
         "_plain",
         "_reader",
-        "_started",
         "_telnet",
+        "_trusted",
         "commons",
         "echoed",
         "replies",
@@ -60,7 +60,8 @@ class Session:
         self._reader = reader
         self._telnet = telnet
         self._name: str | None = None
-        self._started = False
+        # Whether a line has come that no browser begins with: until then each is looked at.
+        self._trusted = False
         self._closing = False
         # Lines whose turn has not come: something before them is not answered yet.
         self._held: list[Line | Overlong] = []
@@ -74,7 +75,7 @@ class Session:
         """
         Whether a first line has come.
         """
-        return self._started
+        return self.lines > 0
 
     @property
     def lines(self) -> int:
@@ -135,7 +136,7 @@ class Session:
         if self._telnet is not None:
             data = self._telnet.feed(data)
         effects: list[Effect] = []
-        whole = self._reader.take_whole(data) if self._started else None
+        whole = self._reader.take_whole(data) if self._trusted else None
         if whole is None:
             self._take_lines(self._reader.feed(data), effects)
         elif whole and (self._held or self._asking or not self._take_alike(whole, effects)):
@@ -175,7 +176,7 @@ class Session:
         if not self.replies.waiting:
             self._asking = False
         self._plain = (
-            self._started
+            self._trusted
             and not self._closing
             and not self.replies.waiting
             and not self._held
@@ -230,13 +231,14 @@ class Session:
         """
         Do what a line says, or return False: its turn has not come.
         """
-        first, self._started = not self._started, True
         if isinstance(line, Overlong):
             limit = self._reader.max_line
             self._refuse("line-too-long", f"a line may have {limit} bytes, and the rest of this one is dropped")
             return True
         text, end = line
-        if first and is_http_request(text):
+        # A browser's request line may have been longer than a line; then it shows with the next.
+        stranger, self._trusted = not self._trusted, True
+        if stranger and (is_http_host(text) if self._lines else is_http_request(text)):
             bye = Bye("protocol", "this port speaks lines, not HTTP")
             self.close(Close("HTTP was sent to the line port", bye), effects)
         elif text[:1] == b"/" and text[1:2] != b"/":

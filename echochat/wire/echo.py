@@ -48,3 +48,10 @@ def is_http_request(line: bytes) -> bool:
     Tell whether this is an HTTP request line (RFC 9112, section 3): a browser was aimed at the port.
     """
     return _HTTP.fullmatch(line) is not None
+
+
+def is_http_host(line: bytes) -> bool:
+    """
+    Tell whether this is the field with which HTTP's header begins, as browsers send it (RFC 9110, section 7.2).
+    """
+    return line[:5].lower() == b"host:"

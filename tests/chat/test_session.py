@@ -20,6 +20,8 @@ _TOPIC_COMMANDS = st.sampled_from(
         b"/pub lobby hi\n",
         b"/pub#1 lobby  hi\r\n",
         b"/pub lobby\n",
+        b"/pub lobby a\n/pub#2 lobby  b \r\n/pub x \n",
+        b"/pub lobby a\n/pub @bob b\n/pub !\n",
         b"/say lobby a\x1bb\n",
         b"/msg bob hey\n",
         b"/sub lobby last=3\n",
@@ -142,6 +144,28 @@ class CloseTests(SynchronousTestCase):
         conversation.say(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n/nick evil\r\nhello\r\n", b"hello\r\n")
         self.assertEqual(conversation.sent, b"/bye protocol this port speaks lines, not HTTP\r\n")
         self.assertEqual(conversation.session.name, "guest-1")
+
+    def test_http_too_long(self) -> None:
+        """
+        A browser cannot hide its request line by making it longer than a line may be.
+        """
+        conversation = Conversation(max_line=64)
+        conversation.say(b"POST /" + b"x" * 64 + b" HTTP/1.1\r\nHost: a\r\n\r\n/nick evil\r\n")
+        self.assertEqual(
+            conversation.sent,
+            b"/err line-too-long a line may have 64 bytes, and the rest of this one is dropped\r\n"
+            b"/bye protocol this port speaks lines, not HTTP\r\n",
+        )
+        self.assertEqual(conversation.session.name, "guest-1")
+
+    def test_who_is_no_browser(self) -> None:
+        """
+        ``Host:`` closes nothing but what began with a line that was too long.
+        """
+        for beginning in (b"", b"hello\n", b"x" * 65 + b"\nhello\n"):
+            conversation = Conversation(max_line=64)
+            conversation.say(beginning)
+            self.assertEqual(conversation.say(b"Host: who is it?\n"), b"HOST: WHO IS IT?\n")
 
     def test_http_later(self) -> None:
         """

@@ -54,6 +54,8 @@ PIECES = st.one_of(
             b"\xc3",
             b"\xed\xa0\x80",
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /" + b"x" * 60 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"hOST:\n",
             b"/ping x\n",
             b"/PING#a.B-1 x\r\n",
             b"/ping#!\n",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.wire.echo import echo_chunk, echo_line, is_http_request
+from echochat.wire.echo import echo_chunk, echo_line, is_http_host, is_http_request
 from echochat.wire.lines import cut_whole
 from tests.wire.examples import MESSAGES, STREAMS, WORDS, reproducible
 
@@ -139,6 +139,15 @@ class HttpRequestTests(SynchronousTestCase):
             b"GET / HTTP/11.1",
         ):
             self.assertFalse(is_http_request(line), line)
+
+    def test_host(self) -> None:
+        """
+        The field with which a browser's header begins is known, in any letter case.
+        """
+        for line in (b"Host: example.org", b"host:a", b"HOST:"):
+            self.assertTrue(is_http_host(line), line)
+        for line in (b"", b"Host", b"Hosts: many", b" Host: a", b"//Host: a"):
+            self.assertFalse(is_http_host(line), line)
 
     @reproducible
     @given(WORDS)
