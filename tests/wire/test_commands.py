@@ -6,8 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.wire.commands import ALIASES, Command, CommandError, parse_command, split_options, split_text
-from tests.wire.examples import WORDS, reproducible
+from echochat.wire.commands import (
+    ALIASES,
+    Command,
+    CommandError,
+    parse_command,
+    parse_publishes,
+    split_options,
+    split_text,
+)
+from tests.wire.examples import PIECES, WORDS, reproducible
 
 LABELS = st.text("azAZ09._-", min_size=1, max_size=64)
 
@@ -104,3 +112,68 @@ class SplitTextTests(SynchronousTestCase):
         Whatever the text is, it comes back.
         """
         self.assertEqual(split_text(f"lobby {text}"), ("lobby", text))
+
+
+class ParsePublishesTests(SynchronousTestCase):
+    """
+    What a program publishes in one go is read in one go, and means what each line means alone.
+    """
+
+    def test_as_they_are_mostly_typed(self) -> None:
+        """
+        Publishes to topics, with and without a label, with either end, are read together.
+        """
+        self.assertEqual(
+            parse_publishes("/pub lobby hi\n/pub#a.1 x  straße \r\n/pub x \n".encode()),
+            [("", "lobby", "hi"), ("a.1", "x", " straße "), ("", "x", "")],
+        )
+
+    def test_anything_else(self) -> None:
+        """
+        One line that is something else, or not valid, and all are left to whoever goes line by line.
+        """
+        for line in (
+            b"hello",
+            b"",
+            b"/ping",
+            b"/pub",
+            b"/pub lobby",
+            b"/pub  lobby two spaces",
+            b"/PUB lobby hi",
+            b"/say lobby hi",
+            b"/pub @bob hi",
+            b"/pub !lobby hi",
+            b"/pub# lobby hi",
+            b"/pub#! lobby hi",
+            b"/pub#" + b"a" * 65 + b" lobby hi",
+            b"/pub " + b"a" * 129 + b" hi",
+            b"/pub lobby a\x1bb",
+            b"/pub lobby a\rb",
+            b"/pub lobby a\r",
+            "/pub lobby a\u2028b".encode(),
+            b"/pub lobby caf\xe9",
+            b"x /pub lobby hi",
+        ):
+            for chunk in (line + b"\r\n", b"/pub lobby a\n" + line + b"\n", line + b"\n/pub lobby b\n"):
+                if not line.endswith(b"\r") or b"\r\r\n" in chunk:
+                    self.assertIsNone(parse_publishes(chunk), chunk)
+
+    @reproducible
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from([b"/pub lobby ", b"/pub#a lobby ", b"/pub @a ", b"/pub"]), PIECES).map(b"".join),
+            max_size=4,
+        )
+    )
+    def test_same_as_line_by_line(self, lines: list[bytes]) -> None:
+        """
+        Whatever is read together is what the lines are, one by one.
+        """
+        chunk = b"".join([line.rstrip(b"\r\n") + b"\r\n" for line in lines])
+        publishes = parse_publishes(chunk)
+        if publishes is None:
+            return
+        for text, (label, topic, words) in zip(chunk.decode().split("\r\n"), publishes, strict=False):
+            command = parse_command(text)
+            self.assertEqual((command.verb, command.label), ("pub", label or None))
+            self.assertEqual(split_text(command.rest), (topic, words))
