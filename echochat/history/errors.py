@@ -29,4 +29,11 @@ class HistoryBusy(HistoryUnavailable):
 class HistoryCorrupt(Exception):
     """
     What was asked for is stored, but damaged; the first argument names where. Nothing of it is served.
+
+    :param beyond: nothing up to this position can be served, what follows may be: a reader that says so by a gap may
+        read on after it. None: it is not known how far the damage reaches.
     """
+
+    def __init__(self, explanation: str, beyond: int | None = None) -> None:
+        super().__init__(explanation)
+        self.beyond = beyond

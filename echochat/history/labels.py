@@ -7,7 +7,7 @@ history, which writes the same labels down in order and remembers them all anew 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from echochat.history.records import Deduplication, Draft
 from echochat.wire.names import fold_name
@@ -32,7 +32,7 @@ class LabelWindow:
         self._bounds = bounds
         self._clock = clock
         self._positions: dict[str, int] = {}
-        self._ages: deque[tuple[float, list[str]]] = deque()
+        self._ages: deque[tuple[float, list[str], int]] = deque()
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -47,31 +47,29 @@ class LabelWindow:
     def position_of(self, key: str) -> int | None:
         return self._positions.get(key)
 
-    def remember(self, labels: Mapping[str, int]) -> None:
+    def remember(self, labels: Mapping[str, int], row: int = 0) -> None:
         """
         Begin the window of these: to be called when they are durable.
+
+        :param row: under which the caller has written them down; grows from call to call.
         """
         self._positions.update(labels)
-        self._ages.append((self._clock(), list(labels)))
+        self._ages.append((self._clock(), list(labels), row))
 
     def forget_old(self) -> int:
         """
         Make room.
 
-        :return: how many calls of :meth:`remember` were forgotten, oldest first.
+        :return: the last row that was forgotten, 0 if none was.
         """
         oldest = self._clock() - self._bounds.seconds
-        forgotten = 0
+        last_row = 0
         while self._ages and self._ages[0][0] < oldest:
-            _, keys = self._ages.popleft()
-            self._forget(keys)
-            forgotten += 1
-        return forgotten
+            _, keys, last_row = self._ages.popleft()
+            for key in keys:
+                del self._positions[key]
+        return last_row
 
     def clear(self) -> None:
         self._positions.clear()
         self._ages.clear()
-
-    def _forget(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            del self._positions[key]

@@ -8,8 +8,9 @@ gap that may not have been one, never a loss that goes unstated.
 """
 
 import secrets
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -72,6 +73,7 @@ class MemoryHistory:
         clock: IReactorTime,
         bounds: MemoryBounds = MemoryBounds(),
         deduplication: Deduplication = Deduplication(),  # noqa: B008 frozen
+        monotonic: Callable[[], float] = time.monotonic,  # a reactor's seconds() are the time of day, which jumps
     ) -> None:
         self.epoch = secrets.token_hex(6)
         self.head = 0
@@ -79,7 +81,7 @@ class MemoryHistory:
         self.status = Status(unavailable="not open yet")
         self._clock = clock
         self._bounds = bounds
-        self._window = LabelWindow(deduplication, clock.seconds)
+        self._window = LabelWindow(deduplication, monotonic)
         self._receiver: Receiver | None = None
         self._appends: list[tuple[Sequence[Draft], Deferred[Stored]]] = []
         self._turn: IDelayedCall | None = None
@@ -171,10 +173,10 @@ class MemoryHistory:
             self._keep(position, draft)
         self._enforce_bounds()
         self.head += len(numbered.drafts)
-        self.status.commits += 1
         self.status.events += len(numbered.drafts)
         self.status.repeats += sum(len(stored.repeated) for stored in numbered.stored)
         if numbered.drafts:
+            self.status.commits += 1
             try:
                 self._receiver.arrived(numbered.drafts, numbered.positions)
             except Exception:

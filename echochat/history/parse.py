@@ -1,12 +1,16 @@
 """
-From what an operator writes (``--history sqlite:PATH``) to a history: the one place where the kinds are
-listed.
+From what an operator writes (``--history sqlite:PATH``) to a history: the one place where the kinds are listed.
 """
 
-from twisted.internet.interfaces import IReactorTime
+import os
+from collections.abc import Callable
+from typing import Any, Final
 
 from echochat.history.interface import IHistory
 from echochat.history.memory import MemoryHistory
+from echochat.history.records import Deduplication, Retention
+from echochat.history.sqlite.history import SQLiteHistory
+from echochat.history.sqlite.settings import Settings
 
 
 class UnknownHistory(ValueError):
@@ -15,16 +19,50 @@ class UnknownHistory(ValueError):
     """
 
 
-def from_string(description: str, reactor: IReactorTime) -> IHistory:
+def from_string(
+    description: str,
+    reactor: Any,
+    retention: Retention = Retention(),  # noqa: B008 frozen
+    deduplication: Deduplication = Deduplication(),  # noqa: B008 frozen
+) -> IHistory:
     """
     Make the history that is described; it is not open yet.
 
-    :param description: ``memory:``.
+    :param description: ``memory:``, or ``sqlite:PATH``. ``sqlite-unsafe:PATH`` does not sync: for tests that must find
+        the loss.
+    :param reactor: any real one: with time (``IReactorTime``) and threads (``IReactorFromThreads``).
+    :param retention: for those that are durable; ``memory:`` has narrower bounds of its own.
     :raises UnknownHistory: for anything else, in a sentence for the operator.
     """
     kind, colon, rest = description.partition(":")
-    if colon and kind == "memory":
-        if rest:
-            raise UnknownHistory(f"a history in memory has no path: write 'memory:', not {description!r}")
-        return MemoryHistory(reactor)
-    raise UnknownHistory(f"{description!r} is not a history: write 'memory:'")
+    make = _KINDS.get(kind) if colon else None
+    if make is None:
+        raise UnknownHistory(f"{description!r} is not a history: write 'sqlite:PATH' or 'memory:'")
+    return make(rest, reactor, retention, deduplication)
+
+
+def _memory(rest: str, reactor: Any, retention: Retention, deduplication: Deduplication) -> IHistory:
+    if rest:
+        raise UnknownHistory(f"a history in memory has no path: write 'memory:', not 'memory:{rest}'")
+    return MemoryHistory(reactor, deduplication=deduplication)
+
+
+def _sqlite(rest: str, reactor: Any, retention: Retention, deduplication: Deduplication) -> IHistory:
+    return SQLiteHistory(reactor, Settings(_path(rest), retention, deduplication))
+
+
+def _unsafe(rest: str, reactor: Any, retention: Retention, deduplication: Deduplication) -> IHistory:
+    return SQLiteHistory(reactor, Settings(_path(rest), retention, deduplication, synchronous="OFF"))
+
+
+def _path(path: str) -> str:
+    if not path:
+        raise UnknownHistory("a history in a file needs its path: write 'sqlite:PATH'")
+    return os.path.realpath(path)
+
+
+_KINDS: Final[dict[str, Callable[[str, Any, Retention, Deduplication], IHistory]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "sqlite-unsafe": _unsafe,
+}

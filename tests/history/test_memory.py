@@ -22,7 +22,7 @@ class MemoryGuaranteesTests(HistoryGuarantees, TestCase):
         await super().setUp()
 
     def make_history(self, deduplication: Deduplication) -> IHistory:
-        return MemoryHistory(self.clock, deduplication=deduplication)
+        return MemoryHistory(self.clock, deduplication=deduplication, monotonic=self.clock.seconds)
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
