@@ -21,7 +21,7 @@ one of them holds a line break. Texts as lines cost 0.03 µs an event instead of
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Final
@@ -65,70 +65,61 @@ class Bundle:
     crc: int
     body: bytes
 
-    def row(self) -> tuple[int, int, int, int, int, int, int, bytes]:
-        return (
-            self.last,
-            self.topic,
-            self.previous,
-            self.number,
-            self.count,
-            self.time,
-            self.crc,
-            self.body,
-        )
-
     def verify(self, topic: str) -> None:
         """
         :raises Damaged: when this is not what was written for this topic.
         """
-        if self.crc != self.checksum(topic):
+        crc = _checksum(topic, self.last, self.previous, self.number, self.count, self.time, self.body)
+        if crc != self.crc:
             raise Damaged("its checksum is wrong")
 
-    def checksum(self, topic: str) -> int:
-        row = f"{topic} {self.last} {self.previous} {self.number} {self.count} {self.time}"
-        return zlib.crc32(self.body, zlib.crc32(row.encode()))
+
+# A bundle's columns. As a plain tuple it goes straight into the database; where each holds one event, to make an object
+# of it first is a fifth of the cost.
+Row = tuple[int, int, int, int, int, int, int, bytes]
 
 
-def make_bundles(
+def make_rows(
     topic: str, topic_id: int, previous: int, number: int, positions: Sequence[int], drafts: Sequence[Draft]
-) -> Iterator[Bundle]:
+) -> list[Row]:
     """
     Put consecutive events of a topic into as few bundles as the bounds allow.
 
     :param previous: the position of the topic's last event before these.
     :param number: how many it has had.
     """
+    rows: list[Row] = []
     done = 0
     for start in range(0, len(drafts), MAX_EVENTS):
         end = start + MAX_EVENTS
         for count, time, body in _bodies(positions[start:end], drafts[start:end]):
             done += count
             last = positions[done - 1]
-            bundle = Bundle(last, topic_id, previous, number + done, count, time, 0, body)
-            bundle.crc = bundle.checksum(topic)
+            crc = _checksum(topic, last, previous, number + done, count, time, body)
+            rows.append((last, topic_id, previous, number + done, count, time, crc, body))
             previous = last
-            yield bundle
+    return rows
 
 
-def _bodies(positions: Sequence[int], drafts: Sequence[Draft]) -> Iterator[tuple[int, int, bytes]]:
+def _checksum(topic: str, last: int, previous: int, number: int, count: int, time: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(f"{topic} {last} {previous} {number} {count} {time}".encode()))
+
+
+def _bodies(positions: Sequence[int], drafts: Sequence[Draft]) -> list[tuple[int, int, bytes]]:
     """
     :return: for each body how many events it holds, the newest one's time, and itself.
     """
     count = len(drafts)
-    if count == 1:
+    if count == 1 and "\n" not in drafts[0].text:
+        # The most frequent bundle of a quiet server, four times as fast as in general.
         draft = drafts[0]
-        if "\n" not in draft.text:
-            # The most frequent bundle of a quiet server, four times as fast as in general.
-            head = f"[null,{draft.time},{encode_basestring(draft.name)},null]\n{draft.text}"
-            yield 1, draft.time, head.encode("utf-8", "surrogatepass")
-            return
+        text = f"[null,{draft.time},{encode_basestring(draft.name)},null]\n{draft.text}"
+        return [(1, draft.time, text.encode("utf-8", "surrogatepass"))]
     texts = [draft.text for draft in drafts]
     lines = "\n".join(texts)
     if len(lines) > MAX_CHARACTERS and count > 1:
         half = count // 2
-        yield from _bodies(positions[:half], drafts[:half])
-        yield from _bodies(positions[half:], drafts[half:])
-        return
+        return _bodies(positions[:half], drafts[:half]) + _bodies(positions[half:], drafts[half:])
     times = [draft.time for draft in drafts]
     names = [draft.name for draft in drafts]
     as_lines = lines.count("\n") == count - 1
@@ -141,7 +132,7 @@ def _bodies(positions: Sequence[int], drafts: Sequence[Draft]) -> Iterator[tuple
         ]
     )
     body = f"{head}\n{lines}" if as_lines else head
-    yield count, max(times), body.encode("utf-8", "surrogatepass")
+    return [(count, max(times), body.encode("utf-8", "surrogatepass"))]
 
 
 @dataclass(slots=True)

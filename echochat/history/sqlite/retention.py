@@ -163,5 +163,5 @@ class Retainer:
         execute(f"PRAGMA synchronous={synchronous}")
         for topic, (_, number) in floors.items():
             self._store.topics.removed(topic, number)
-        self._store.log_bytes += 8192 * (1 + len(rows) + len(floors))
+        self._store.wrote(0, len(rows) + len(floors))
         return sum(count for _, _, _, count, _ in rows)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from echochat.history.errors import HistoryRefused
 from echochat.history.records import Draft
-from echochat.history.sqlite.bundles import MAX_EVENTS, SELECT_BUNDLES, Bundle, Damaged, make_bundles, open_bundle
+from echochat.history.sqlite.bundles import MAX_EVENTS, SELECT_BUNDLES, Bundle, Damaged, Row, make_rows, open_bundle
 from echochat.history.sqlite.schema import (
     connect_reader,
     connect_writer,
@@ -57,7 +57,8 @@ class Store:
         """
         self.settings = settings
         self.label_rows = 0
-        self.log_bytes = 0
+        self._log_bytes = 0
+        self._log_scale = 1.0
         self.last_rows = 0
         self.database = connect_writer(settings.path, settings.connection)
         self._anchor: sqlite3.Connection | None = None
@@ -94,7 +95,7 @@ class Store:
         groups = _by_topic(drafts, positions)
         topics = self.topics.load(groups)
         new: list[tuple[int, str]] = []
-        rows: list[tuple[Any, ...]] = []
+        rows: list[Row] = []
         # Retention removes whole bundles: before this there may be none to remove.
         too_many = self.settings.retention.events + MAX_EVENTS
         for name, (its_positions, its_drafts) in groups.items():
@@ -102,8 +103,7 @@ class Store:
             if not topic.stored:
                 topic.stored = True
                 new.append((topic.id, name))
-            for bundle in make_bundles(name, topic.id, topic.last, topic.number, its_positions, its_drafts):
-                rows.append(bundle.row())
+            rows += make_rows(name, topic.id, topic.last, topic.number, its_positions, its_drafts)
             topic.last = its_positions[-1]
             topic.number += len(its_drafts)
             if topic.number - topic.removed >= too_many:
@@ -118,11 +118,24 @@ class Store:
             keys = json.dumps(labels, separators=(",", ":"))
             row = (self.label_rows, labels_checksum(self.label_rows, keys), keys)
             statements.extend(_inserts("INSERT INTO labels", [row]))
-            self.log_bytes += len(keys)
+            self.wrote(len(keys), 1)
         self._transact(statements)
         self.head = positions[-1]
         self.last_rows = len(rows)
-        self.log_bytes += sum([len(row[-1]) for row in rows]) + 8192 * (len(rows) + len(new) + 1)
+        self.wrote(sum([len(row[-1]) for row in rows]), len(rows) + len(new))
+
+    @property
+    def log_bytes(self) -> int:
+        """
+        How long the write-ahead log is, about.
+        """
+        return int(self._log_bytes * self._log_scale)
+
+    def wrote(self, size: int, rows: int) -> None:
+        """
+        So much was added to the log, if each row had dirtied two pages of its own.
+        """
+        self._log_bytes += size + 8192 * (rows + 1)
 
     def checkpoint(self, mode: str = "RESTART") -> bool:
         """
@@ -132,10 +145,13 @@ class Store:
         """
         # Our own readers need a moment; another program's may need for ever.
         self.database.execute("PRAGMA busy_timeout=100")
-        busy, _, _ = self.database.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        busy, pages, _ = self.database.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         self.database.execute("PRAGMA busy_timeout=5000")
         if not busy:
-            self.log_bytes = 0
+            # How far off the estimate was depends on how many topics are written to, and it is off alike next time.
+            if pages > 0:
+                self._log_scale = min(4.0, max(0.01, pages * 4096 / max(self._log_bytes, 4096)))
+            self._log_bytes = 0
         return not busy
 
     def size(self) -> int:
