@@ -20,7 +20,7 @@ ifneq '$(MADE_OF)' '$(shell cat "$(VENV)/made-of" 2>/dev/null)'
 .PHONY: $(VENV)/made-of
 endif
 
-.PHONY: help run test check bench coverage wheel clean
+.PHONY: help run test check coverage oldest bench wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  */  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -45,6 +45,10 @@ coverage: $(VENV)/installed-test  ## branch coverage of the suite; wire and chat
 	"$(BIN)/python" -m coverage run -m twisted.trial $(ARGS) $(TESTS)
 	@"$(BIN)/python" -m coverage report --skip-covered --show-missing
 	"$(BIN)/python" -m coverage report --show-missing --fail-under=100 --include='echochat/wire/*,echochat/chat/*'
+
+oldest:  ## the suite on the oldest versions that pyproject.toml allows; they are for Python 3.11
+	@$(MAKE) --no-print-directory VENV=.venv-oldest .venv-oldest/installed-oldest
+	@exec .venv-oldest/bin/python -m twisted.trial $(ARGS) $(TESTS)
 
 bench: $(VENV)/installed-bench  ## side-by-side benchmarks (ARGS=--help tells what can be chosen)
 	@exec "$(BIN)/python" -m bench $(ARGS)
@@ -73,6 +77,16 @@ $(VENV)/installed-run: WHAT := .
 $(VENV)/installed-test: WHAT := .[test]
 $(VENV)/installed-check: WHAT := .[test,check,bench]
 $(VENV)/installed-bench: WHAT := .[bench]
+
+FLOORS := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	wanted = project["dependencies"] + project["optional-dependencies"]["test"]; \
+	print(*(line.replace("[toml]", "").replace(">=", "==") for line in wanted), sep="\n")
+
+$(VENV)/installed-oldest: $(VENV)/made-of pyproject.toml
+	@echo 'Installing the oldest versions in $(VENV) ...'
+	@"$(BIN)/python" -c '$(FLOORS)' > "$(VENV)/floors.txt"
+	@$(PIP_INSTALL) --constraint "$(VENV)/floors.txt" --editable '.[test]'
+	@touch "$@"
 
 $(VENV)/installed-%: $(VENV)/made-of pyproject.toml
 	@echo 'Installing echochat for "make $*" in $(VENV) ...'

@@ -1,0 +1,133 @@
+"""
+The benchmarks themselves: a figure that is wrong is worse than none.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench.loadgen import NoFigure
+from bench.report import record, section
+from bench.row import Effort, Entry, Goal, Measured, Row, measure, reached
+from bench.rows import ROWS
+from bench.running import Running, Server
+
+
+class Pretended(Server):
+    """
+    A server that is never started.
+    """
+
+    @contextmanager
+    def running(self) -> Iterator[Running]:
+        yield Running(self.name, 0, 0, self.proto)
+
+
+def row(*entries: Entry, goals: Sequence[Goal] = (Goal("a", 2, "b"),)) -> Row:
+    return Row(99, "a row", "things/s", entries, tuple(goals))
+
+
+def entry(name: str, *figures: float, absent: str | None = None) -> Entry:
+    """
+    An entry whose trials give the figures one after another, and then none.
+    """
+    left = iter(figures)
+
+    def trial(server: Running, seconds: float) -> float:
+        try:
+            return next(left)
+        except StopIteration:
+            raise NoFigure("worn out") from None
+
+    return Entry(name, Pretended(name, lambda port, folder: [], absent=lambda: absent), trial)
+
+
+class MeasureTests(SynchronousTestCase):
+    """
+    Entries are measured in turns, and nobody disappears from the table without a word.
+    """
+
+    def test_in_turns(self) -> None:
+        """
+        A B, A B, ...: what else the machine does meanwhile hits all alike. The median counts.
+        """
+        told: list[str] = []
+        a, b = measure(row(entry("a", 1, 9, 2), entry("b", 3, 4, 5)), Effort(1, 3), told.append)
+        self.assertEqual([line[-1] for line in told], list("ababab"))
+        self.assertEqual((a.middle, b.middle), (2, 4))
+
+    def test_absent_is_skipped_by_name(self) -> None:
+        """
+        A server that cannot be measured here is not tried, and says why.
+        """
+        a, b = measure(row(entry("a", 1), entry("b", absent="not installed")), Effort(1, 1), lambda line: None)
+        self.assertEqual((b.figures, b.skipped, b.failed), ((), "not installed", ""))
+        self.assertIn("b: skipped, not installed", section(row(a.entry, b.entry), [a, b], Effort(1, 1)))
+
+    def test_failure_is_told(self) -> None:
+        """
+        A server that fails in a trial is not tried again; the others go on.
+        """
+        a, b = measure(row(entry("a", 1), entry("b", 1, 2)), Effort(1, 2), lambda line: None)
+        self.assertEqual((a.figures, a.failed), ((1,), "worn out"))
+        self.assertEqual((b.figures, b.failed), ((1, 2), ""))
+        self.assertIn("a: FAILED, worn out", section(row(a.entry, b.entry), [a, b], Effort(1, 2)))
+
+
+class GoalTests(SynchronousTestCase):
+    """
+    A goal is reached by a ratio of medians, or by the figure itself.
+    """
+
+    results = (Measured(entry("a"), (20.0,)), Measured(entry("b"), (10.0,)), Measured(entry("c")))
+
+    def test_reached(self) -> None:
+        for goal, expected in {
+            Goal("a", 2, "b"): (2, True),
+            Goal("a", 2.1, "b"): (2, False),
+            Goal("b", 0.5, "a", at_most=True): (0.5, True),
+            Goal("b", 0.4, "a", at_most=True): (0.5, False),
+            Goal("a", 20, at_most=True): (20, True),
+            Goal("a", 19, at_most=True): (20, False),
+            Goal("a", 1, "c"): None,
+            Goal("c", 1, "a"): None,
+            Goal("c", 1): None,
+        }.items():
+            self.assertEqual(reached(goal, list(self.results)), expected, goal)
+
+
+class RowsTests(SynchronousTestCase):
+    """
+    The rows that are measured.
+    """
+
+    def test_goals_are_about_entries(self) -> None:
+        """
+        Every goal names entries of its own row: one that names nobody would never be missed.
+        """
+        for measured in ROWS:
+            names = [entry.name for entry in measured.entries]
+            self.assertEqual(len(names), len(set(names)))
+            for goal in measured.goals:
+                self.assertIn(goal.of, names)
+                self.assertIn(goal.against or goal.of, names)
+
+
+class RecordTests(SynchronousTestCase):
+    """
+    The page that keeps the results belongs to its writers; the benchmarks replace only what is theirs.
+    """
+
+    def test_sections_are_replaced_and_notes_kept(self) -> None:
+        page = Path(self.mktemp())
+        one, two = row(entry("a")), Row(98, "another row", "things/s", (entry("a"),), ())
+        record(page, one, "old one")
+        record(page, two, "old two")
+        page.write_text(page.read_text() + "\nA note by hand.\n")
+        record(page, one, r"new \1 one")
+        text = page.read_text()
+        self.assertNotIn("old one", text)
+        self.assertEqual(text.count(r"new \1 one"), 1)
+        self.assertLess(text.index("old two"), text.index("A note by hand."))
