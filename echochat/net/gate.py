@@ -16,6 +16,7 @@ class Gate:
     def __init__(self, most: int) -> None:
         self._most = most
         self._inside = 0
+        self._held = False
         self._ports: list[Any] = []
 
     @property
@@ -30,6 +31,22 @@ class Gate:
         Stop and start this port too: an ``IListeningPort`` that is a descriptor, as Twisted's stream ports are.
         """
         self._ports.append(port)
+        if not self._accepts:
+            port.stopReading()
+
+    def hold(self) -> None:
+        """
+        Let nobody in for now: whoever comes waits in the kernel's queue.
+        """
+        self._held = True
+        self._look()
+
+    def let_in(self) -> None:
+        """
+        The opposite of :meth:`hold`.
+        """
+        self._held = False
+        self._look()
 
     def enter(self) -> None:
         """
@@ -37,8 +54,7 @@ class Gate:
         """
         self._inside += 1
         if self._inside == self._most:
-            for port in self._ports:
-                port.stopReading()
+            self._look()
 
     def leave(self) -> None:
         """
@@ -46,6 +62,15 @@ class Gate:
         """
         self._inside -= 1
         if self._inside == self._most - 1:
-            for port in self._ports:
-                if port.connected and not port.disconnecting:
-                    port.startReading()
+            self._look()
+
+    @property
+    def _accepts(self) -> bool:
+        return not self._held and (not self._most or self._inside < self._most)
+
+    def _look(self) -> None:
+        for port in self._ports:
+            if not self._accepts:
+                port.stopReading()
+            elif port.connected and not port.disconnecting:
+                port.startReading()

@@ -53,7 +53,7 @@ class AddressLimit:
 
     def __init__(self, clock: IReactorTime, most: int) -> None:
         self._clock = clock
-        self._most = most
+        self.most = most
         self._open: dict[str, int] = {}
         self._recent: dict[str, deque[float]] = {}
         self._swept = clock.seconds()
@@ -65,14 +65,14 @@ class AddressLimit:
         :return: what to give to :meth:`release` when it has gone; the empty string for one that is not counted.
             None: it may not come.
         """
-        source = _source(address) if self._most else ""
+        source = _source(address) if self.most else ""
         if not source:
             return ""
         now = self._clock.seconds()
         self._sweep(now)
-        recent = self._recent.setdefault(source, deque(maxlen=self._most * NEW_PER_WINDOW))
+        recent = self._recent.setdefault(source, deque(maxlen=self.most * NEW_PER_WINDOW))
         crowded = len(recent) == recent.maxlen and now - recent[0] < NEW_WINDOW
-        if crowded or self._open.get(source, 0) >= self._most:
+        if crowded or self._open.get(source, 0) >= self.most:
             return None
         recent.append(now)
         self._open[source] = self._open.get(source, 0) + 1

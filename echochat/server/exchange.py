@@ -29,13 +29,14 @@ class Counters:
     """
     What has happened since the server was started.
 
+    :ivar lines: that clients sent, of connections that have ended.
     :ivar publishes: asked for; :ivar refused: of them, those that were not stored.
     :ivar gaps: told to subscribers.
-    :ivar ended: connections that the server closed, by cause.
+    :ivar ended: connections that have ended, by cause.
     """
 
     connections: int = 0
-    messages: int = 0
+    lines: int = 0
     publishes: int = 0
     refused: int = 0
     deliveries: int = 0

@@ -17,10 +17,11 @@ from echochat.net.closing import Closer, abort
 from echochat.net.deadlines import Deadlines
 from echochat.net.gate import Gate
 from echochat.net.limits import AddressLimit, is_remote
+from echochat.server.bans import Bans
 from echochat.server.exchange import Exchange
 from echochat.server.line import EchoChatProtocol
 from echochat.server.settings import ServerSettings
-from echochat.wire.answers import Err
+from echochat.wire.answers import Bye, Err
 from echochat.wire.lines import LineReader
 from echochat.wire.telnet import TelnetFilter
 
@@ -56,6 +57,7 @@ class EchoChatFactory(Factory):
         self.stall = Deadlines(clock, settings.stall, EchoChatProtocol.is_stalled)
         self._closing: Deadlines[Any] = Deadlines(clock, GRACE, abort)
         self.closer = Closer(self._closing)
+        self.bans = Bans(clock)
         self._gate = gate if gate is not None else Gate(settings.max_connections)
         self._addresses = AddressLimit(clock, settings.per_address)
         self._made = 0
@@ -64,9 +66,13 @@ class EchoChatFactory(Factory):
     # Called by Twisted
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        if getattr(addr, "host", "") in self.bans:
+            return _Refusal(self, Bye("banned", "you are banned from this server"))
         source = self._addresses.admit(addr) if addr is not None else ""
         if source is None:
-            return _Refusal(self)
+            most = self.settings.per_address
+            explanation = f"connections from your address: {most} at once, and {2 * most} new in 10 seconds"
+            return _Refusal(self, Err("too-many", explanation))
         self._made += 1
         allowance = Allowance(GUEST_BURST, GUEST_RATE, self.clock.seconds()) if is_remote(addr) else None
         session = Session(self.commons, LineReader(self.settings.max_line), TelnetFilter(), allowance)
@@ -109,6 +115,16 @@ class EchoChatFactory(Factory):
 
     # Called by the service
 
+    def apply(self, settings: ServerSettings) -> None:
+        """
+        Use other limits and times from now on: for new connections, and for whatever begins to wait.
+        """
+        self.settings = settings
+        self.first_line.seconds = settings.first_line
+        self.idle.seconds = settings.idle
+        self.stall.seconds = settings.stall
+        self._addresses.most = settings.per_address
+
     def when_empty(self) -> Deferred[None]:
         """
         Wait until the last connection has ended.
@@ -127,19 +143,19 @@ class EchoChatFactory(Factory):
 
 class _Refusal(Protocol):
     """
-    Says that there are too many connections from an address, and closes.
+    Says why a connection cannot be had, and closes.
     """
 
     transport: Any
 
-    def __init__(self, factory: EchoChatFactory) -> None:
+    def __init__(self, factory: EchoChatFactory, why: Err | Bye) -> None:
         self._factory = factory
+        self._why = why
 
     def connectionMade(self) -> None:
-        most = self._factory.settings.per_address
-        self._factory.log.info("refused a connection from {peer}: too many", peer=str(self.transport.getPeer()))
-        explanation = f"connections from your address: {most} at once, and {2 * most} new in 10 seconds"
-        self.transport.write(Err("too-many", explanation).encode())
+        peer = str(self.transport.getPeer())
+        self._factory.log.info("refused a connection from {peer}: {why}", peer=peer, why=self._why.code)
+        self.transport.write(self._why.encode())
         self._factory.closer.close(self.transport, peer_has_closed=False)
 
     def connectionLost(self, reason: object = None) -> None:

@@ -136,6 +136,9 @@ class EchoChatProtocol(Protocol):
         self._end_session()
         self._state = State.GONE
         self.factory.disconnected(self)
+        counters = self.factory.exchange.counters
+        counters.lines += self._session.lines
+        counters.ended[self._cause] = counters.ended.get(self._cause, 0) + 1
         self.log.info(
             "connection {number} from {peer} ended after {seconds:.3f} s: {cause}; "
             "in {lines_in} lines, {bytes_in} bytes; out {lines_out} lines, {bytes_out} bytes",
@@ -193,6 +196,27 @@ class EchoChatProtocol(Protocol):
         host = getattr(address, "host", None)
         return "a UNIX socket" if host is None else f"{host}:{address.port}"
 
+    @property
+    def host(self) -> str:
+        """
+        The client's address, without the port; empty on a UNIX socket.
+        """
+        return str(getattr(self.transport.getPeer(), "host", ""))
+
+    @property
+    def known_name(self) -> str | None:
+        """
+        The client's name, if it was ever shown to anybody.
+        """
+        return self._session.known_name
+
+    @property
+    def lines(self) -> int:
+        """
+        How many lines the client has sent.
+        """
+        return self._session.lines
+
     def first_line_is_late(self) -> None:
         """
         The connection has said nothing.
@@ -225,6 +249,12 @@ class EchoChatProtocol(Protocol):
         """
         if self._state is State.OPEN:
             self._send(Drain(round(seconds)).encode())
+
+    def be_kicked(self, why: str) -> None:
+        """
+        An operator wants this client gone.
+        """
+        self._close("kicked", Bye("banned", why))
 
     def leave(self) -> None:
         """

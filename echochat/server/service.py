@@ -2,12 +2,13 @@
 A server's life: listen, serve, drain, stop.
 """
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
@@ -15,6 +16,7 @@ from txaio.tx import make_logger
 
 from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
+from echochat.server.control import ControlFactory
 from echochat.server.factory import GRACE, EchoChatFactory
 
 KEEPALIVE_IDLE = 60
@@ -22,6 +24,12 @@ KEEPALIVE_IDLE = 60
 Seconds after which the kernel asks a silent peer whether it is there; with three more tries, 15 s apart, one that has
 vanished is found within two minutes.
 """
+
+
+class CannotStart(Exception):
+    """
+    The service cannot start. The message says why in one sentence, for whoever starts the process: end it with that.
+    """
 
 
 class EchoChatService(Service):
@@ -32,7 +40,8 @@ class EchoChatService(Service):
     :param factory: serves the connections.
     :param gate: which of the ports is told.
     :param endpoints: where to listen, as Twisted's endpoint strings.
-    :param fail: is told in one sentence why the service cannot start; it does not return.
+    :param control: where to listen for operators, and what serves them.
+    :param fail: is told in one sentence why the service cannot go on, when that shows after it was started.
     """
 
     log = make_logger()
@@ -44,12 +53,14 @@ class EchoChatService(Service):
         gate: Gate,
         endpoints: tuple[str, ...],
         fail: Callable[[str], None],
+        control: tuple[str, ControlFactory] | None = None,
     ) -> None:
         self._reactor = reactor
         self._factory = factory
         self._gate = gate
         self._endpoints = endpoints
         self._fail = fail
+        self._control = control
         self._ports: list[Any] = []
         self._hurry: Deferred[None] = Deferred()
 
@@ -64,7 +75,7 @@ class EchoChatService(Service):
         # twist does not know the privileged part.
         if not self._ports:
             self._listen()
-        self._factory.exchange.open().addErrback(self._no_history)
+        self._factory.exchange.open().addCallbacks(lambda _: self._gate.let_in(), self._no_history)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -76,8 +87,8 @@ class EchoChatService(Service):
         """
         Do not wait for clients any more while stopping.
         """
-        waiting, self._hurry = self._hurry, Deferred()
-        waiting.callback(None)
+        if not self._hurry.called:
+            self._hurry.callback(None)
 
     @property
     def addresses(self) -> list[Any]:
@@ -89,14 +100,38 @@ class EchoChatService(Service):
     # Ours
 
     def _listen(self) -> None:
+        # Whoever comes before the history is open waits, instead of being told that it is not.
+        self._gate.hold()
+        if self._control is not None:
+            self._begin(self._listen_for_operators, self._control[0])
         for endpoint in self._endpoints:
-            try:
-                listening = serverFromString(self._reactor, endpoint).listen(self._factory)
-            except (ValueError, TypeError, KeyError, IndexError, OSError, CannotListenError) as error:
-                self._cannot_listen(endpoint, error)
-                return
-            listening.addCallback(self._listening, endpoint)
-            listening.addErrback(self._failed, endpoint)
+            self._begin(self._listen_on, endpoint)
+
+    def _begin(self, listen: Callable[[str], Deferred[None]], endpoint: str) -> None:
+        listening = maybeDeferred(listen, endpoint)
+        result = getattr(listening, "result", None)
+        if isinstance(result, Failure):
+            # Raised from here it ends the start; an exception in a callback would be kept by the Deferred.
+            listening.addErrback(lambda _: None)
+            raise CannotStart(_why_deaf(endpoint, result))
+        listening.addErrback(self._deaf_after_all, endpoint)
+
+    def _listen_for_operators(self, endpoint: str) -> Deferred[None]:
+        assert self._control is not None
+        # Without the mask everybody could open the socket between its making and Twisted's chmod.
+        mask = os.umask(0o177)
+        try:
+            listening: Deferred[Any] = serverFromString(self._reactor, f"{endpoint}:mode=600").listen(self._control[1])
+        finally:
+            os.umask(mask)
+        return listening.addCallback(self._ports.append)
+
+    def _listen_on(self, endpoint: str) -> Deferred[None]:
+        listening: Deferred[Any] = serverFromString(self._reactor, endpoint).listen(self._factory)
+        return listening.addCallback(self._listening, endpoint)
+
+    def _deaf_after_all(self, failure: Failure, endpoint: str) -> None:
+        self._fail(_why_deaf(endpoint, failure))
 
     def _listening(self, port: Any, endpoint: str) -> None:
         self._ports.append(port)
@@ -119,15 +154,6 @@ class EchoChatService(Service):
     def _no_history(self, failure: Failure) -> None:
         failure.trap(HistoryRefused)
         self._fail(failure.getErrorMessage())
-
-    def _failed(self, failure: Failure, endpoint: str) -> None:
-        self._cannot_listen(endpoint, failure.value)
-
-    def _cannot_listen(self, endpoint: str, error: BaseException | None) -> None:
-        if isinstance(error, CannotListenError):
-            error = error.socketError
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        self._fail(f"cannot listen on {endpoint}: {reason}")
 
     async def _stop(self) -> None:
         ports, self._ports = self._ports, []
@@ -166,6 +192,17 @@ class EchoChatService(Service):
         finally:
             if deadline.active():
                 deadline.cancel()
+            if self._hurry.called:
+                # Each hurry is for one wait: the next one, when it comes before any.
+                self._hurry = Deferred()
+
+
+def _why_deaf(endpoint: str, failure: Failure) -> str:
+    error: object = failure.value
+    if isinstance(error, CannotListenError):
+        error = error.socketError
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"cannot listen on {endpoint}: {reason}"
 
 
 def _prepare(listening: socket.socket | None) -> None:

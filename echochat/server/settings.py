@@ -85,6 +85,15 @@ def text(written: str) -> str:
     return written
 
 
+def unix_endpoint(written: str) -> str:
+    """
+    Read where a UNIX socket is: ``unix:PATH``.
+    """
+    if not written.startswith("unix:") or written == "unix:":
+        raise ValueError("of the form unix:PATH")
+    return written
+
+
 SETTINGS: Final = (
     Setting(
         "listen",
@@ -96,7 +105,7 @@ SETTINGS: Final = (
     Setting(
         "history",
         text,
-        "Where events are kept: sqlite:PATH or memory:. [default: memory:]",
+        "Where events are kept: sqlite:PATH or memory:. [default: sqlite:echochat.sqlite3]",
     ),
     Setting("max-line", whole(64, 1 << 24), "The most bytes of a line without its end. [default: 65536]"),
     Setting(
@@ -125,6 +134,7 @@ SETTINGS: Final = (
         seconds(86_400),
         "Seconds after which a client that takes nothing of what was sent is disconnected. [default: 30]",
     ),
+    Setting("control", unix_endpoint, "A UNIX socket for the operator's commands, as unix:PATH. [default: none]"),
     Setting(
         "drain",
         seconds(86_400),
@@ -140,7 +150,7 @@ class ServerSettings:
     """
 
     listen: tuple[str, ...] = ("tcp:7007:interface=127.0.0.1",)
-    history: str = "memory:"
+    history: str = "sqlite:echochat.sqlite3"
     max_line: int = MAX_LINE
     max_connections: int = 0
     per_address: int = 64
@@ -148,6 +158,7 @@ class ServerSettings:
     first_line: float = 60.0
     stall: float = 30.0
     drain: float = 5.0
+    control: str | None = None
 
 
 def read_config(path: str) -> dict[str, Any]:

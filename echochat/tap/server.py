@@ -3,11 +3,14 @@
 """
 
 import gc
+import os
 import signal
 import sys
+from functools import partial
 from typing import Any, NoReturn
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from echochat import __version__
@@ -15,17 +18,28 @@ from echochat.history.parse import UnknownHistory, from_string
 from echochat.net.gate import Gate
 from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
+from echochat.server.control import ControlFactory
 from echochat.server.exchange import Exchange
 from echochat.server.factory import EchoChatFactory
+from echochat.server.operations import Operations
 from echochat.server.service import EchoChatService
 from echochat.server.settings import SETTINGS, ServerSettings, SettingError, make_settings, read_config
+from echochat.tap.ending import give_up, stop, tell_refusals_in_one_line
 
 
 def fail(reason: str) -> NoReturn:
     """
-    End the process with one line, as for any mistake of whoever starts it.
+    End the process with one line and exit code 1, as for any mistake of whoever starts it.
     """
-    sys.exit(f"echochat: {reason}")
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    line = f"echochat: {reason}"
+    if reactor.running:
+        # Nobody has been let in yet, so nothing is lost; and from within the reactor there is no other way to a code.
+        print(line, file=sys.stderr, flush=True)
+        os._exit(1)
+    sys.exit(line)
 
 
 class Options(usage.Options):
@@ -67,20 +81,29 @@ class Options(usage.Options):
             raise usage.UsageError(f"{arguments[0]} is not an option")
 
     def postOptions(self) -> None:
-        written = {name: value for name, value in self.items() if name != "config" and value not in (None, [])}
-        config = self["config"]
         try:
-            self.settings = make_settings(written, read_config(config) if config else {}, config or "")
+            self.settings = self.read_settings()
         except SettingError as error:
             raise usage.UsageError(str(error)) from None
+
+    def read_settings(self) -> ServerSettings:
+        """
+        What the command line and the configuration file say now.
+
+        :raises SettingError: something is wrong.
+        """
+        written = {name: value for name, value in self.items() if name != "config" and value not in (None, [])}
+        config = self["config"]
+        return make_settings(written, read_config(config) if config else {}, config or "")
 
 
 def makeService(options: Options) -> IService:
     """
     Make the server's service on the global reactor.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    reactor: Any = installed
     settings = options.settings
     descriptors = raise_descriptor_limit()
     lean_reactor = lean(reactor)
@@ -91,8 +114,12 @@ def makeService(options: Options) -> IService:
         fail(str(error))
     factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate)
     spare_the_collector()
-    service = EchoChatService(lean_reactor, factory, gate, settings.listen, fail)
-    _take_signals(reactor, service)
+    tell_refusals_in_one_line()
+    operations = Operations(factory, lambda: reactor.callFromThread(stop, reactor))
+    operations.reloads("the configuration", lambda: factory.apply(options.read_settings()))
+    control = (settings.control, ControlFactory(operations)) if settings.control is not None else None
+    service = EchoChatService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), control)
+    _take_signals(reactor, service, operations)
     return service
 
 
@@ -107,24 +134,26 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _take_signals(reactor: Any, service: EchoChatService) -> None:
+def _take_signals(reactor: Any, service: EchoChatService, operations: Operations) -> None:
     """
-    SIGTERM and SIGINT drain, and exit with 0 then; a second one does not wait for clients any more.
+    SIGTERM and SIGINT drain, and exit with 0 then; a second one does not wait for clients any more. SIGHUP reloads.
 
     Twisted's own handlers end the process by the signal after an orderly stop, which supervisors take for a failure.
     """
 
-    def stop(number: int, frame: object) -> None:
+    def step(number: int, frame: object) -> None:
         reactor.callFromThread(next_step)
 
     def next_step() -> None:
-        if service.running:
-            reactor.stop()
-        else:
+        if not stop(reactor):
             service.hurry()
 
+    def reload(number: int, frame: object) -> None:
+        reactor.callFromThread(lambda: Deferred.fromCoroutine(operations.reload()))
+
     def install() -> None:
+        signal.signal(signal.SIGHUP, reload)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+            signal.signal(number, step)
 
     reactor.callWhenRunning(install)

@@ -1,0 +1,127 @@
+"""
+``echochat status``, ``reload``, ``kick``, ``ban``, ``unban`` and ``drain``: the operator's commands, over the control
+socket.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from echochat.client.operator import OperationFailed, ask
+
+_control = click.option(
+    "--control",
+    envvar="ECHOCHAT_CONTROL",
+    required=True,
+    metavar="unix:PATH",
+    help="The server's control socket: what it was given as --control. [env: ECHOCHAT_CONTROL]",
+)
+
+
+def _refuse(error: OperationFailed) -> NoReturn:
+    for item in error.args[1]:
+        click.echo(item)
+    click.echo(f"echochat: {error.args[0]}", err=True)
+    sys.exit(1)
+
+
+def _simple(verb: str, done: Callable[[str], str]) -> Callable[[str, str], None]:
+    def run(control: str, arguments: str) -> None:
+        try:
+            items, rest = ask(control, f"/{verb} {arguments}".rstrip())
+        except OperationFailed as error:
+            _refuse(error)
+        for item in items:
+            click.echo(item)
+        click.echo(done(rest))
+
+    return run
+
+
+def _connections(rest: str) -> str:
+    return f"{rest} connection{'s' * (rest != '1')} closed"
+
+
+@click.command()
+@_control
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def status(control: str, as_json: bool) -> None:
+    """
+    Show how a server is.
+    """
+    try:
+        items, _ = ask(control, "/status")
+    except OperationFailed as error:
+        _refuse(error)
+    values = dict(item.split(": ", 1) for item in items)
+    if as_json:
+        click.echo(json.dumps({name: _number(value) for name, value in values.items()}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    for name, value in values.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _number(value: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+@click.command()
+@_control
+def reload(control: str) -> None:
+    """
+    Read certificates, accounts, access rules and the configuration file again.
+    """
+    _simple("reload", lambda rest: "reloaded")(control, "")
+
+
+@click.command()
+@_control
+@click.argument("who")
+def kick(control: str, who: str) -> None:
+    """
+    Close the connections of a name, or from an address.
+    """
+    _simple("kick", _connections)(control, who)
+
+
+@click.command()
+@_control
+@click.argument("who")
+@click.argument("seconds", required=False, type=click.FloatRange(min=0, min_open=True))
+def ban(control: str, who: str, seconds: float | None) -> None:
+    """
+    Kick, and keep out for so many seconds, or until the server is restarted.
+    """
+    _simple("ban", _connections)(control, who if seconds is None else f"{who} {seconds}")
+
+
+@click.command()
+@_control
+@click.argument("who")
+def unban(control: str, who: str) -> None:
+    """
+    Let a name or an address in again.
+    """
+    _simple("unban", lambda rest: "unbanned")(control, who)
+
+
+@click.command()
+@_control
+def drain(control: str) -> None:
+    """
+    Stop a server: clients are told, and have its drain time to leave.
+    """
+    _simple("drain", lambda rest: "draining")(control, "")

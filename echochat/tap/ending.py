@@ -1,0 +1,64 @@
+"""
+How a server's process ends: with one line when it cannot start, and with an exit code that a supervisor understands.
+"""
+
+import atexit
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+from txaio.tx import make_logger
+
+from echochat.server.service import CannotStart
+
+
+def tell_refusals_in_one_line() -> None:
+    """
+    Have Python end the process with one line, and no traceback, when a :exc:`CannotStart` ends it.
+
+    That is an exception, and not an exit, so that twistd removes its pidfile, and tells whoever started a daemon.
+    """
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, CannotStart):
+            _complain(str(error))
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = tell
+
+
+def give_up(reactor: Any, reason: str) -> None:
+    """
+    Stop a service that cannot go on, with one line and exit code 1.
+    """
+    _complain(reason)
+    atexit.register(_exit_with_failure)
+    reactor.callWhenRunning(stop, reactor)
+
+
+def stop(reactor: Any) -> bool:
+    """
+    Stop the reactor.
+
+    :return: False when it is stopping already.
+    """
+    try:
+        reactor.stop()
+    except ReactorNotRunning:
+        return False
+    return True
+
+
+def _complain(reason: str) -> None:
+    make_logger().error("{reason}", reason=reason)
+    # twistd has put its log in the place of sys.stderr.
+    print(f"echochat: {reason}", file=sys.__stderr__, flush=True)
+
+
+def _exit_with_failure() -> None:
+    sys.stdout.flush()
+    # At this point nothing else changes the exit code.
+    os._exit(1)
