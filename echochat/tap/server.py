@@ -3,7 +3,6 @@
 """
 
 import gc
-import os
 import signal
 import sys
 from functools import partial
@@ -31,15 +30,7 @@ def fail(reason: str) -> NoReturn:
     """
     End the process with one line and exit code 1, as for any mistake of whoever starts it.
     """
-    from twisted.internet import reactor as installed
-
-    reactor: Any = installed
-    line = f"echochat: {reason}"
-    if reactor.running:
-        # Nobody has been let in yet, so nothing is lost; and from within the reactor there is no other way to a code.
-        print(line, file=sys.stderr, flush=True)
-        os._exit(1)
-    sys.exit(line)
+    sys.exit(f"echochat: {reason}")
 
 
 class Options(usage.Options):
