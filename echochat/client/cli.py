@@ -13,8 +13,17 @@ import click
 from echochat import __version__
 
 _SUBCOMMANDS: Final = {
+    "ban": "Kick somebody, and keep them out.",
     "chat": "Talk to a server, in a terminal or in a pipe.",
+    "drain": "Stop a server; its clients are told before.",
+    "kick": "Close somebody's connections.",
+    "reload": "Have a server read its files again.",
+    "status": "Show how a server is.",
+    "unban": "Let somebody in again.",
 }
+
+# Commands that live in one module: named there as they are typed.
+_SHARED: Final = dict.fromkeys(("status", "reload", "kick", "ban", "unban", "drain"), "operate")
 
 
 class _LazyGroup(click.Group):
@@ -28,7 +37,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _SUBCOMMANDS:
             return None
-        command = importlib.import_module(f"echochat.client.commands.{cmd_name}").command
+        module = importlib.import_module(f"echochat.client.commands.{_SHARED.get(cmd_name, cmd_name)}")
+        command = getattr(module, cmd_name if cmd_name in _SHARED else "command")
         assert isinstance(command, click.Command)
         return command
 
