@@ -9,7 +9,7 @@ epoll, which nobody notices who types; in a pipe it is not used.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from prompt_toolkit import PromptSession
 from twisted.internet import asyncioreactor
@@ -17,12 +17,15 @@ from twisted.internet.defer import Deferred
 
 from echochat.client.address import ServerAddress
 from echochat.client.core import News
+from echochat.client.keys import bind_keys
 from echochat.client.protocol import Client, Disconnected, Refused, Reply, connect
 from echochat.client.rendering import render
 from echochat.client.running import CommandFailed
 from echochat.client.screen import Screen
 from echochat.client.typed_history import open_typed_history
 from echochat.wire.commands import CommandError, parse_command
+
+PROMPT: Final = "> "
 
 
 def install_reactor() -> None:
@@ -67,8 +70,10 @@ class Conversation:
     def __init__(self, client: Client, address: ServerAddress) -> None:
         self._client = client
         self._address = address
-        self._session: PromptSession[str] = PromptSession("> ", history=open_typed_history(), enable_suspend=True)
-        self._screen = Screen(self._session.app.output, client.pause_reading, client.resume_reading)
+        self._session: PromptSession[str] = PromptSession(
+            PROMPT, history=open_typed_history(), key_bindings=bind_keys(self._entered), enable_suspend=True
+        )
+        self._screen = Screen(self._session.app)
         self._leaving = False
 
     async def run(self) -> None:
@@ -79,14 +84,12 @@ class Conversation:
         self._screen.show(
             ("class:quiet", f"Connected to {self._address.name}. /help lists the commands, Ctrl-D leaves.")
         )
-        while not gone.done() and (typed := await self._prompt(gone)) is not None:
-            for line in typed.splitlines() or [""]:
-                self._send(line)
+        await self._prompt(gone)
         if not gone.done():
             self._leaving = True
             self._client.close()
         end = await gone
-        await self._screen.flushed()
+        self._screen.flush()
         if not self._leaving:
             raise CommandFailed(f"{self._address.name} is gone: {end}")
 
@@ -96,11 +99,11 @@ class Conversation:
         """
         self._screen.show(*render(said))
 
-    async def _prompt(self, gone: "asyncio.Future[Disconnected]") -> str | None:
+    async def _prompt(self, gone: "asyncio.Future[Disconnected]") -> None:
         """
-        The next line, or None when there will be no more.
+        Let the user type until either side has had enough.
         """
-        prompting = asyncio.ensure_future(self._read())
+        prompting = asyncio.ensure_future(self._session.prompt_async())
         either: set[asyncio.Future[Any]] = {prompting, gone}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -108,19 +111,14 @@ class Conversation:
             if not prompting.done():
                 prompting.cancel()
                 await asyncio.wait({prompting})
-        return None if prompting.cancelled() else prompting.result()
+        if not prompting.cancelled() and not isinstance(prompting.exception(), EOFError):
+            prompting.result()
 
-    async def _read(self) -> str | None:
-        # An interrupt must be caught within its task: asyncio lets it escape from the loop otherwise.
-        while True:
-            try:
-                return await self._session.prompt_async()
-            except KeyboardInterrupt:
-                # As in a shell: with something typed, Ctrl-C takes it back; with nothing, the user wants to leave.
-                if not self._session.default_buffer.text:
-                    return None
-            except EOFError:
-                return None
+    def _entered(self, typed: str) -> None:
+        # What was pasted can have several lines; each is one to the server.
+        for line in typed.splitlines() or [""]:
+            self._screen.show(("", PROMPT + line))
+            self._send(line)
 
     def _send(self, line: str) -> None:
         if not line.startswith("/") or line.startswith("//"):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -33,10 +33,8 @@ class Program(ProcessProtocol):
     def __init__(self) -> None:
         self.output = b""
         self.errors = b""
-        self.ended: Deferred[int] = Deferred()
-        """
-        Fires with the exit code; a signal's number is negative.
-        """
+        self._code: int | None = None
+        self._until_ended: list[Deferred[int]] = []
         self._awaited: list[tuple[re.Pattern[bytes], Deferred[re.Match[bytes]]]] = []
 
     # Called by Twisted
@@ -50,12 +48,13 @@ class Program(ProcessProtocol):
         self._look()
 
     def processEnded(self, reason: Failure) -> None:
-        ended, self.ended = self.ended, Deferred()
-        code = 0 if reason.check(ProcessDone) else _exit_code(reason)
-        self.ended.callback(code)
-        ended.callback(code)
-        for _, waiter in self._awaited:
-            waiter.errback(AssertionError(f"ended with {code}: {self.output!r} {self.errors!r}"))
+        self._code = 0 if reason.check(ProcessDone) else _exit_code(reason)
+        ended, self._until_ended = self._until_ended, []
+        awaited, self._awaited = self._awaited, []
+        for waiting in ended:
+            waiting.callback(self._code)
+        for _, waiter in awaited:
+            waiter.errback(AssertionError(f"ended with {self._code}: {self.output!r} {self.errors!r}"))
 
     # Ours
 
@@ -73,9 +72,13 @@ class Program(ProcessProtocol):
 
     def ends(self) -> Deferred[int]:
         """
-        Fire with the exit code.
+        Fire with the exit code; a signal's number is negative.
         """
-        return self.ended.addTimeout(DEADLINE, _clock(), self._complain)
+        if self._code is not None:
+            return succeed(self._code)
+        waiter: Deferred[int] = Deferred()
+        self._until_ended.append(waiter)
+        return waiter.addTimeout(DEADLINE, _clock(), self._complain)
 
     def signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessExitedAlready):

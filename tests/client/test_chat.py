@@ -225,6 +225,22 @@ class TerminalTests(DoubleTestCase):
         client.types(b"ished\r")
         await client.says(rb"UNFINISHED")
 
+    async def test_typing_into_a_flood(self) -> None:
+        """
+        No key is lost or echoed into the lines that are printed meanwhile, the last Ctrl-D neither.
+        """
+        client = await self.started()
+        for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz", 1):
+            self.factory.connections[0].say(
+                Event("lobby", number, "2026-01-02T03:04:05.678Z", "alice", f"hi-{number}-")
+            )
+            client.types(letter.encode())
+            await client.says(b"hi-%d-" % number)
+        client.types(b"\r")
+        await client.says(rb"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        client.types(b"\x04")
+        self.assertEqual(await client.ends(), 0)
+
     async def test_control_characters(self) -> None:
         """
         A hostile server cannot move the cursor, set the title or type for the user.
