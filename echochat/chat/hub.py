@@ -81,6 +81,8 @@ class Hub:
             self._tell(log, name, True)
         cursor = Cursor(log, at, subscriber, {} if watches else None)
         log.cursors[cursor] = None
+        if watches:
+            log.watchers[cursor] = None
         return cursor
 
     def unfollow(self, cursor: Cursor, name: str) -> None:
@@ -91,6 +93,7 @@ class Hub:
         if cursor not in log.cursors:
             return
         del log.cursors[cursor]
+        log.watchers.pop(cursor, None)
         if self._presence[log.name].leave(name):
             self._tell(log, name, False)
         if not log.cursors:
@@ -136,13 +139,13 @@ class Hub:
     # Ours
 
     def _tell(self, log: TopicLog, name: str, came: bool) -> None:
-        for cursor in [*log.cursors]:
-            if cursor.changes is None:
-                continue
-            if cursor.changes.get(name) is (not came):
-                del cursor.changes[name]
+        for cursor in [*log.watchers]:
+            changes = cursor.changes
+            assert changes is not None
+            if changes.get(name) is (not came):
+                del changes[name]
             else:
-                cursor.changes[name] = came
+                changes[name] = came
             cursor.subscriber.wake()
 
     def _keep(self, log: TopicLog, chunks: list[Chunk]) -> None:

@@ -88,7 +88,7 @@ class TopicLog:
     :ivar head: the topic's last position, as far as it has been told; at least ``floor``.
     """
 
-    __slots__ = ("chunks", "cursors", "floor", "head", "kept", "name", "newest", "previous")
+    __slots__ = ("chunks", "cursors", "floor", "head", "kept", "name", "newest", "previous", "watchers")
 
     def __init__(self, name: str, floor: int) -> None:
         self.name = name
@@ -97,6 +97,8 @@ class TopicLog:
         self.chunks: deque[Chunk] = deque()
         self.kept = 0
         self.cursors: dict[Cursor, None] = {}
+        # Those of them that asked for presence: a topic may have thousands of subscribers and no watcher.
+        self.watchers: dict[Cursor, None] = {}
         # The newest chunk again, and the head before it: all that an up-to-date cursor looks at.
         self.newest = Chunk(floor, [], b"")
         self.previous = floor
