@@ -93,6 +93,13 @@ class Session:
             self._name = self.commons.people.admit_guest()
         return self._name
 
+    @property
+    def known_name(self) -> str | None:
+        """
+        This person's name, if it was ever asked for.
+        """
+        return self._name
+
     def rename(self, name: str) -> Renamed:
         """
         Take another name.
