@@ -108,7 +108,8 @@ def is_remote(address: IAddress | None) -> bool:
 
 def _source(address: IAddress) -> str:
     host = getattr(address, "host", None)
-    if not isinstance(host, str):
+    # Most services stand behind something on the same machine: do not read their address over and over.
+    if not isinstance(host, str) or host.startswith("127."):
         return ""
     try:
         parsed = ipaddress.ip_address(host.partition("%")[0])

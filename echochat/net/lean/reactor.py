@@ -15,7 +15,7 @@ from zope.interface import directlyProvides, providedBy
 from echochat.net.lean.dispatcher import Dispatcher
 from echochat.net.lean.transports import SUPPORTED_FAMILIES, LeanConnector, LeanPort, LeanServer, LeanUnixPort
 
-BACKLOG = 511
+BACKLOG = 4_096
 """
 The least queue of connections that are not accepted yet: Twisted's 50 drops SYNs when a few hundred clients reconnect
 at once. The kernel's own limit (``net.core.somaxconn``) still holds.
