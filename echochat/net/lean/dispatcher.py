@@ -69,7 +69,7 @@ class Dispatcher:
     # Called by Twisted
 
     def fileno(self) -> int:
-        return self._epoll.fileno()
+        return -1 if self._epoll.closed else self._epoll.fileno()
 
     def logPrefix(self) -> str:
         return "echochat"
@@ -77,6 +77,9 @@ class Dispatcher:
     def doRead(self) -> None:
         readers, fresh = self._readers, self._fresh
         for _ in range(ROUNDS):
+            if self._epoll.closed:
+                # By the last connection's end, in the round before.
+                return
             try:
                 batch = self._epoll.poll(0, BATCH)
             except InterruptedError:

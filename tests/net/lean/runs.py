@@ -148,7 +148,7 @@ class Run(_Base):
         Let the reactor look at all its connections: an echo on one of its own goes there and back, twice.
         """
         recording = self.recording()
-        peer = self.peer(await self.listen(recording))
+        peer = self.peer(await self.listen(recording, "tcp:0:interface=127.0.0.1"))
         await recording.until_made(1)
         echo = recording.made[0]
         echo.on_data = echo.transport.write
@@ -158,7 +158,8 @@ class Run(_Base):
 
     async def _end(self) -> None:
         for port in self._ports:
-            await port.stopListening()
+            if port.connected:
+                await port.stopListening()
         for recording in self._recordings:
             for recorder in recording.made:
                 if recorder.transport is not None and not recorder.times_lost:
