@@ -80,7 +80,7 @@ $(VENV)/installed-bench: WHAT := .[bench]
 
 FLOORS := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	wanted = project["dependencies"] + project["optional-dependencies"]["test"]; \
-	print(*(line.replace("[toml]", "").replace(">=", "==") for line in wanted), sep="\n")
+	print(*(line.replace("[toml]", "").replace("[crypto]", "").replace(">=", "==") for line in wanted), sep="\n")
 
 $(VENV)/installed-oldest: $(VENV)/made-of pyproject.toml
 	@echo 'Installing the oldest versions in $(VENV) ...'

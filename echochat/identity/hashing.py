@@ -1,0 +1,122 @@
+"""
+Checking passwords beside the reactor: on threads of its own, with a bounded queue.
+
+A check takes 26 ms of a processor. On the reactor's thread it would stop everybody; in the reactor's thread pool it
+would stand in the way of name look-ups, and a flood of logins would fill its queue without end.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from twisted.cred.error import LoginDenied
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from echochat.identity.passwords import verify
+
+THREADS: Final = 2
+WAITING: Final = 64
+"""
+How many checks wait for a thread: the last of them for about a second.
+"""
+
+_NICE: Final = 10
+
+
+class HashingBusy(LoginDenied):
+    """
+    So many logins are being checked that this one was not begun: try again in a second.
+    """
+
+
+class HashingPool:
+    """
+    Threads that check passwords. They are started by the first check and end with the reactor.
+
+    :param get_reactor: returns the reactor; called with the first check, for a checker is made before the reactor is.
+    :param check: takes the PHC string and the password, and tells whether they match; called on a thread.
+    """
+
+    def __init__(
+        self,
+        get_reactor: Callable[[], Any],
+        check: Callable[[str, bytes], bool] = verify,
+        threads: int = THREADS,
+        waiting: int = WAITING,
+        make_pool: Callable[[int], Any] = lambda threads: ThreadPool(0, threads, "echochat-hashing"),
+    ) -> None:
+        self._get_reactor = get_reactor
+        self._check = check
+        self._most = threads + waiting
+        self._active = 0
+        self._stopped = False
+        self._make_pool = make_pool
+        self._threads = threads
+        self._reactor: Any = None
+        self._pool: Any = None
+
+    @property
+    def active(self) -> int:
+        """
+        How many checks are being done or wait.
+        """
+        return self._active
+
+    def verify(self, phc: str, password: bytes) -> Deferred[bool]:
+        """
+        Tell whether this is the password. Cancelled before its turn, the check costs nothing.
+
+        The Deferred fails with :exc:`HashingBusy` when too many wait already, or the reactor stops.
+        """
+        if self._active >= self._most or self._stopped:
+            return fail(HashingBusy("too many logins are being checked"))
+        if self._pool is None:
+            self._start()
+        self._active += 1
+        result: Deferred[bool] = Deferred()
+
+        def work() -> bool:
+            if result.called or self._stopped:  # nobody waits for it any more
+                return False
+            _let_others_go_first()
+            return self._check(phc, password)
+
+        def done(success: bool, outcome: bool | Failure) -> None:
+            self._reactor.callFromThread(finish, outcome)
+
+        def finish(outcome: bool | Failure) -> None:
+            self._active -= 1
+            if not result.called:
+                result.callback(outcome)
+
+        self._pool.callInThreadWithCallback(done, work)
+        return result
+
+    def stop(self) -> None:
+        """
+        End the threads; what still waits is not checked. Called with the reactor's end.
+        """
+        self._stopped = True
+        if self._pool is not None:
+            self._pool.stop()
+
+    def _start(self) -> None:
+        self._reactor = self._get_reactor()
+        self._pool = self._make_pool(self._threads)
+        self._pool.start()
+        self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
+
+
+def _let_others_go_first() -> None:
+    """
+    Lower this thread's priority, so that a flood of logins leaves the reactor's thread its share of the processors.
+    On Linux the priority is a thread's own; elsewhere it would be the process's, and is left alone.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
