@@ -17,8 +17,11 @@ _SUBCOMMANDS: Final = {
     "chat": "Talk to a server, in a terminal or in a pipe.",
     "drain": "Stop a server; its clients are told before.",
     "kick": "Close somebody's connections.",
+    "passwd": "Add, change and remove accounts.",
     "reload": "Have a server read its files again.",
+    "rules": "Explain what access rules allow.",
     "status": "Show how a server is.",
+    "token": "Make a token, or a key for tokens.",
     "unban": "Let somebody in again.",
 }
 

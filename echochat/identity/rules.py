@@ -92,7 +92,7 @@ def decide(rules: Sequence[Rule] | None, person: Person, action: Action, topic: 
         return Decision(True, "there are no access rules")
     for rule in rules:
         if action in rule.may and topic in rule.topics and not rule.who.isdisjoint(person.words):
-            return Decision(True, "the rule allows it", rule.line)
+            return Decision(True, f"the rule in line {rule.line} allows it", rule.line)
     return Decision(False, f"no rule allows {person.name} to {action} {topic}")
 
 
