@@ -120,4 +120,27 @@ class Renamed:
     new: str
 
 
-Effect = Close | Renamed | Publish | Subscribe | Unsubscribe | ReadPast | ListFollowers | ListTopics
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """
+    Check a name and a password.
+    """
+
+    slot: Slot
+    label: str | None
+    name: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UseToken:
+    """
+    Check a token, and whose it is.
+    """
+
+    slot: Slot
+    label: str | None
+    token: str = field(repr=False)
+
+
+Effect = Close | LogIn | UseToken | Renamed | Publish | Subscribe | Unsubscribe | ReadPast | ListFollowers | ListTopics

@@ -2,7 +2,7 @@
 Who may do what, as far as the protocol itself decides it.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from echochat.wire.names import fold_name
 
@@ -25,6 +25,22 @@ def may_read(name: str, topic: str) -> bool:
     Tell whether this person may subscribe to a topic and read it: an inbox is read by its owner only.
     """
     return not topic.startswith("@") or topic[1:] == fold_name(name)
+
+
+class Permissions(Protocol):
+    """
+    What somebody may do with topics, where there are access rules.
+    """
+
+    def may_read(self, topic: str) -> bool:
+        """
+        Tell whether they may subscribe to a topic and read it.
+        """
+
+    def may_publish(self, topic: str) -> bool:
+        """
+        Tell whether they may publish to a topic.
+        """
 
 
 class Allowance:

@@ -6,8 +6,9 @@ protocol that carries the connection performs in their order. Most of what arriv
 ways through: :meth:`Session.answer` for a chunk of whole plain messages, and :meth:`Session.receive` for anything.
 """
 
-from echochat.chat.effects import Close, Effect, Renamed
+from echochat.chat.effects import Close, Effect
 from echochat.chat.people import Commons
+from echochat.chat.person import Need, Person
 from echochat.chat.policy import Allowance
 from echochat.chat.replies import Replies
 from echochat.chat.topic_verbs import publish_all
@@ -30,18 +31,17 @@ class Session:
     """
 
     __slots__ = (
-        "_allowance",
         "_asking",
         "_closing",
         "_held",
         "_lines",
-        "_name",
         "_plain",
         "_reader",
         "_telnet",
         "_trusted",
         "commons",
         "echoed",
+        "person",
         "replies",
     )
 
@@ -53,13 +53,12 @@ class Session:
         allowance: Allowance | None = None,
     ) -> None:
         self.commons = commons
-        self._allowance = allowance
+        self.person = Person(commons, allowance)
         self.replies = Replies()
         self.echoed = 0
         self._lines = 0
         self._reader = reader
         self._telnet = telnet
-        self._name: str | None = None
         # Whether a line has come that no browser begins with: until then each is looked at.
         self._trusted = False
         self._closing = False
@@ -87,39 +86,9 @@ class Session:
     @property
     def name(self) -> str:
         """
-        This person's name. A guest is given one when it is first asked for: most connections never show theirs.
+        This person's name.
         """
-        if self._name is None:
-            self._name = self.commons.people.admit_guest()
-        return self._name
-
-    @property
-    def known_name(self) -> str | None:
-        """
-        This person's name, if it was ever asked for.
-        """
-        return self._name
-
-    def rename(self, name: str) -> Renamed:
-        """
-        Take another name.
-
-        :raises NameTaken: the old one is kept.
-        """
-        old = self.name
-        self.commons.people.rename(old, name)
-        self._name = name
-        return Renamed(old, name)
-
-    def spend_publish(self) -> None:
-        """
-        Publish once more.
-
-        :raises CommandError: ``slow-down``, when this person has published too much of late.
-        """
-        wait = self._allowance.spend(self.commons.now()) if self._allowance is not None else 0.0
-        if wait:
-            raise CommandError("slow-down", f"you publish faster than guests may: try again in {wait:.1f} seconds")
+        return self.person.name
 
     def answer(self, data: bytes) -> bytes | None:
         """
@@ -189,6 +158,7 @@ class Session:
             and not self._held
             and self._reader.between_lines
             and (self._telnet is None or self._telnet.between_commands)
+            and not self.person.lacks(Need.ECHO)
         )
 
     def end(self) -> None:
@@ -198,8 +168,7 @@ class Session:
         self._closing = True
         self._plain = False
         self.replies.abandon()
-        if self._name is not None:
-            self.commons.people.release(self._name)
+        self.person.leave()
 
     def close(self, close: Close, effects: list[Effect]) -> None:
         """
@@ -212,10 +181,12 @@ class Session:
         """
         Take a chunk of lines that are all messages, or all publishes; or return False: it is neither.
         """
+        if self.person.lacks(Need.ALL):
+            return False
         answer = echo_chunk(whole)
         if answer is not None:
             self.replies.add(answer)
-        elif self._allowance is None and (publishes := parse_publishes(whole)) is not None:
+        elif not self.person.is_limited and (publishes := parse_publishes(whole)) is not None:
             publish_all(self, publishes, effects)
         else:
             return False
@@ -262,6 +233,8 @@ class Session:
             return
         if CLOSE in text:
             self.close(Close("CLOSE SOCKET"), effects)
+        elif self.person.lacks(Need.ECHO):
+            self._refuse("not-logged-in", "log in first: /login NAME SECRET, or /token TOKEN")
         else:
             self.replies.add(answer + end)
 
@@ -275,6 +248,7 @@ class Session:
                 raise CommandError("unknown-command", "there is no such command: /help lists them")
             if verb.in_turn and self.replies.waiting:
                 return False
+            self.person.require(verb.need)
             verb.run(self, command, effects)
             self._asking = verb.in_turn and self.replies.waiting > 0
         except UnicodeDecodeError:

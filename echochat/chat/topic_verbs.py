@@ -16,7 +16,7 @@ from echochat.chat.effects import (
     Unsubscribe,
 )
 from echochat.chat.events import Draft
-from echochat.chat.policy import canonical_topic, may_read
+from echochat.chat.policy import canonical_topic
 from echochat.wire.commands import Command, CommandError, split_options, split_text
 from echochat.wire.names import is_name, is_text, is_topic
 
@@ -58,7 +58,7 @@ def message(session: Session, command: Command, effects: list[Effect]) -> None:
 def _publish(session: Session, command: Command, topic: str, text: str, effects: list[Effect], done: str) -> None:
     if not is_text(text):
         raise CommandError("bad-text", "a text has no control characters but tab")
-    session.spend_publish()
+    session.person.require_publish(topic)
     run = effects[-1] if effects else None
     # A run ends where something else asks for a place: replies come in the order of the lines.
     if not isinstance(run, Publish) or not session.replies.is_last(run.slot):
@@ -86,7 +86,7 @@ def subscribe(session: Session, command: Command, effects: list[Effect]) -> None
     topic, options = _topic_and_options(
         command, "type /sub TOPIC [after=POS] [epoch=E] [last=N] [presence=on]", {"after", "epoch", "last", "presence"}
     )
-    _check_readable(session, topic)
+    session.person.require_read(topic)
     after = _whole(options, "after", 0, _HIGHEST)
     last = _whole(options, "last", 0, MOST_LAST)
     epoch = options.get("epoch")
@@ -114,7 +114,7 @@ def history(session: Session, command: Command, effects: list[Effect]) -> None:
     ``/history TOPIC [last=N] [before=POS]``
     """
     topic, options = _topic_and_options(command, "type /history TOPIC [last=N] [before=POS]", {"last", "before"})
-    _check_readable(session, topic)
+    session.person.require_read(topic)
     last = _whole(options, "last", 1, MOST_PAST)
     before = _whole(options, "before", 1, _HIGHEST)
     slot = session.replies.reserve()
@@ -126,7 +126,7 @@ def who(session: Session, command: Command, effects: list[Effect]) -> None:
     ``/who TOPIC``
     """
     topic, _ = _topic_and_options(command, "type /who TOPIC", set())
-    _check_readable(session, topic)
+    session.person.require_read(topic)
     effects.append(ListFollowers(session.replies.reserve(), command.label, topic))
 
 
@@ -146,11 +146,6 @@ def _topic_and_options(command: Command, usage: str, known: set[str]) -> tuple[s
     if not is_topic(arguments[0]):
         raise CommandError("bad-name", _BAD_TOPIC)
     return canonical_topic(arguments[0]), options
-
-
-def _check_readable(session: Session, topic: str) -> None:
-    if not may_read(session.name, topic):
-        raise CommandError("denied", "an inbox is read by its owner only")
 
 
 def _whole(options: dict[str, str], key: str, lowest: int, highest: int) -> int | None:

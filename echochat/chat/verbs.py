@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from echochat.chat import topic_verbs
-from echochat.chat.effects import Close, Effect
+from echochat.chat.effects import Close, Effect, LogIn, UseToken
 from echochat.chat.people import NameTaken
+from echochat.chat.person import GUEST, Need
 from echochat.wire.answers import Info, Ok
-from echochat.wire.commands import ALIASES, Command, CommandError
+from echochat.wire.commands import ALIASES, Command, CommandError, split_text
 from echochat.wire.names import is_name, is_text
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Verb:
     :ivar in_turn: whether it waits until everything before it has been answered, and what is behind it waits for it:
         whoever types ``/pub`` and then ``/history`` finds in the one what the other did. Only what neither sees nor
         changes anything that others do goes without waiting, and publishes, which are acknowledged together.
+    :ivar need: what it needs of whoever types it.
     :ivar run: does it: adds replies to the session and effects to the list.
     :raises CommandError: by ``run``, when it cannot be done: the session answers ``/err``.
     """
@@ -37,6 +39,7 @@ class Verb:
     summary: str
     run: Callable[[Session, Command, list[Effect]], None]
     in_turn: bool = False
+    need: Need = Need.ALL
 
 
 def _no_arguments(command: Command) -> None:
@@ -67,7 +70,7 @@ def _ping(session: Session, command: Command, effects: list[Effect]) -> None:
 
 def _whoami(session: Session, command: Command, effects: list[Effect]) -> None:
     _no_arguments(command)
-    session.replies.add(Ok("whoami", f"{session.name} guest", command.label).encode())
+    session.replies.add(Ok("whoami", f"{session.name} {session.person.kind}", command.label).encode())
 
 
 def _nick(session: Session, command: Command, effects: list[Effect]) -> None:
@@ -76,11 +79,38 @@ def _nick(session: Session, command: Command, effects: list[Effect]) -> None:
         raise CommandError("bad-arguments", "type /nick NAME")
     if not is_name(name):
         raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
+    if session.person.kind != GUEST:
+        raise CommandError("denied", "you are logged in, and have that account's name")
     try:
-        effects.append(session.rename(name))
+        effects.append(session.person.rename(name))
     except NameTaken:
         raise CommandError("name-taken", "somebody has that name: choose another") from None
     session.replies.add(Ok("nick", name, command.label).encode())
+
+
+def _login(session: Session, command: Command, effects: list[Effect]) -> None:
+    name, secret = split_text(command.rest)
+    _check_may_log_in(session)
+    if not secret:
+        raise CommandError("bad-arguments", "type /login NAME SECRET")
+    if not is_name(name):
+        raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
+    effects.append(LogIn(session.replies.reserve(), command.label, name, secret))
+
+
+def _token(session: Session, command: Command, effects: list[Effect]) -> None:
+    token = command.rest.strip(" ")
+    _check_may_log_in(session)
+    if not token:
+        raise CommandError("bad-arguments", "type /token TOKEN")
+    effects.append(UseToken(session.replies.reserve(), command.label, token))
+
+
+def _check_may_log_in(session: Session) -> None:
+    if not session.person.is_private:
+        raise CommandError("tls-required", "others could read your secret on this connection: connect with TLS")
+    if session.person.kind != GUEST:
+        raise CommandError("bad-arguments", "you are logged in already")
 
 
 def _quit(session: Session, command: Command, effects: list[Effect]) -> None:
@@ -90,10 +120,12 @@ def _quit(session: Session, command: Command, effects: list[Effect]) -> None:
 
 
 VERBS: dict[str, Verb] = {
-    "help": Verb("/help [VERB]", "this list, or one command of it", _help),
-    "ping": Verb("/ping [TEXT]", "is the server there?", _ping),
-    "whoami": Verb("/whoami", "your name, and how it was given", _whoami),
-    "nick": Verb("/nick NAME", "take another name", _nick, in_turn=True),
+    "help": Verb("/help [VERB]", "this list, or one command of it", _help, need=Need.NOTHING),
+    "ping": Verb("/ping [TEXT]", "is the server there?", _ping, need=Need.NOTHING),
+    "whoami": Verb("/whoami", "your name, and how it was given", _whoami, need=Need.NOTHING),
+    "nick": Verb("/nick NAME", "take another name", _nick, in_turn=True, need=Need.ECHO),
+    "login": Verb("/login NAME SECRET", "log in with a password", _login, in_turn=True, need=Need.NOTHING),
+    "token": Verb("/token TOKEN", "log in with a signed token", _token, in_turn=True, need=Need.NOTHING),
     "sub": Verb(
         "/sub TOPIC [after=POS] [epoch=E] [last=N] [presence=on]",
         "follow a topic (also /join)",
@@ -106,5 +138,5 @@ VERBS: dict[str, Verb] = {
     "history": Verb("/history TOPIC [last=N] [before=POS]", "what was published", topic_verbs.history, in_turn=True),
     "who": Verb("/who TOPIC", "who follows a topic", topic_verbs.who, in_turn=True),
     "topics": Verb("/topics", "all topics that you may read", topic_verbs.topics, in_turn=True),
-    "quit": Verb("/quit", "leave", _quit),
+    "quit": Verb("/quit", "leave", _quit, need=Need.NOTHING),
 }

@@ -17,6 +17,7 @@ from echochat.net.closing import Closer, abort
 from echochat.net.deadlines import Deadlines
 from echochat.net.gate import Gate
 from echochat.net.limits import AddressLimit, is_remote
+from echochat.server.admission import Admission
 from echochat.server.bans import Bans
 from echochat.server.exchange import Exchange
 from echochat.server.line import EchoChatProtocol
@@ -38,6 +39,7 @@ class EchoChatFactory(Factory):
     :param clock: for deadlines.
     :param settings: limits and times.
     :param exchange: where to publish and what to follow.
+    :param admission: who may come in; None: everybody, as a guest.
     :param gate: is shut while there are as many connections as there may be.
     """
 
@@ -45,12 +47,24 @@ class EchoChatFactory(Factory):
     log = make_logger()
 
     def __init__(
-        self, clock: IReactorTime, settings: ServerSettings, exchange: Exchange, gate: Gate | None = None
+        self,
+        clock: IReactorTime,
+        settings: ServerSettings,
+        exchange: Exchange,
+        gate: Gate | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.clock = clock
         self.settings = settings
         self.exchange = exchange
-        self.commons = Commons(People(), lambda: int(time.time() * 1000), clock.seconds)
+        self.admission = admission if admission is not None else Admission(clock.seconds)
+        self.commons = Commons(
+            People(is_account=self.admission.is_account),
+            lambda: int(time.time() * 1000),
+            clock.seconds,
+            settings.guests or "yes",
+            self.admission.permissions_of if self.admission.has_rules else None,
+        )
         self.connections: set[EchoChatProtocol] = set()
         self.first_line = Deadlines(clock, settings.first_line, EchoChatProtocol.first_line_is_late)
         self.idle = Deadlines(clock, settings.idle, EchoChatProtocol.is_idle)
@@ -74,9 +88,10 @@ class EchoChatFactory(Factory):
             explanation = f"connections from your address: {most} at once, and {2 * most} new in 10 seconds"
             return _Refusal(self, Err("too-many", explanation))
         self._made += 1
-        allowance = Allowance(GUEST_BURST, GUEST_RATE, self.clock.seconds()) if is_remote(addr) else None
+        remote = is_remote(addr)
+        allowance = Allowance(GUEST_BURST, GUEST_RATE, self.clock.seconds()) if remote else None
         session = Session(self.commons, LineReader(self.settings.max_line), TelnetFilter(), allowance)
-        protocol = EchoChatProtocol(self._made, session, source)
+        protocol = EchoChatProtocol(self._made, session, source, remote)
         protocol.factory = self
         return protocol
 
@@ -124,6 +139,14 @@ class EchoChatFactory(Factory):
         self.idle.seconds = settings.idle
         self.stall.seconds = settings.stall
         self._addresses.most = settings.per_address
+        self.commons.guests = settings.guests or "yes"
+
+    def look_again(self) -> None:
+        """
+        Accounts or access rules have changed.
+        """
+        for connection in [*self.connections]:
+            connection.look_again()
 
     def when_empty(self) -> Deferred[None]:
         """

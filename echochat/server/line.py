@@ -9,15 +9,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from echochat.chat.effects import Close, Effect
+from echochat.chat.effects import Close, Effect, LogIn, Renamed, UseToken
 from echochat.chat.session import Session
 from echochat.net.progress import unsent
+from echochat.server.login import Login
 from echochat.server.participant import Participant
 from echochat.wire.answers import Bye, Drain
 
@@ -61,12 +62,14 @@ class EchoChatProtocol(Protocol):
     factory: "EchoChatFactory"
     transport: Any
 
-    def __init__(self, number: int, session: Session, source: str) -> None:
+    def __init__(self, number: int, session: Session, source: str, is_remote: bool) -> None:
         self.number = number
         self.source = source
+        self.is_remote = is_remote
         self._session = session
         self._state = State.OPEN
         self._participant: Participant | None = None
+        self._login: Login | None = None
         self._close_when_answered: Close | None = None
         self._crowded = False
         self._performing = False
@@ -85,6 +88,7 @@ class EchoChatProtocol(Protocol):
         self._idle = self.factory.idle if self.factory.idle.seconds else None
         self.transport.registerProducer(self, True)
         self.factory.connected(self)
+        self._session.person.is_private = not self.is_remote or ISSLTransport.providedBy(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         self._bytes_in += len(data)
@@ -121,7 +125,7 @@ class EchoChatProtocol(Protocol):
         if self._state is State.CLOSING:
             self.factory.closer.finish(self.transport)
         else:
-            self._leave(Close("the client closed"))
+            self.dismiss(Close("the client closed"))
 
     def writeConnectionLost(self) -> None:
         """
@@ -185,6 +189,24 @@ class EchoChatProtocol(Protocol):
             self._crowded = False
             self._read_on()
 
+    # Called by the login
+
+    def renamed(self, renamed: Renamed) -> None:
+        """
+        Others knew this person by another name.
+        """
+        if self._participant is not None:
+            self._participant.renamed(renamed)
+
+    def dismiss(self, close: Close) -> None:
+        """
+        Close as soon as everything that was asked before has been answered.
+        """
+        if self._state is State.OPEN:
+            self._state = State.LEAVING
+            self._close_when_answered = close
+            self.flush()
+
     # Called by the factory
 
     @property
@@ -208,7 +230,7 @@ class EchoChatProtocol(Protocol):
         """
         The client's name, if it was ever shown to anybody.
         """
-        return self._session.known_name
+        return self._session.person.known_name
 
     @property
     def lines(self) -> int:
@@ -256,6 +278,18 @@ class EchoChatProtocol(Protocol):
         """
         self._close("kicked", Bye("banned", why))
 
+    def look_again(self) -> None:
+        """
+        Accounts or access rules have changed: somebody who may not be here as they are is asked to come again.
+        """
+        person = self._session.person
+        if not self.factory.admission.still_knows(person):
+            self._close("the account is gone", Bye("login-failures", "there is no such account any more"))
+            return
+        person.forget_permissions()
+        if self._participant is not None and self._participant.follows_what_is_denied:
+            self._close("access has changed", Bye("restarted", "you may not follow all these topics any more"))
+
     def leave(self) -> None:
         """
         The server is going away now.
@@ -285,12 +319,21 @@ class EchoChatProtocol(Protocol):
                     if isinstance(effect, Close):
                         self._close_when_answered = effect
                         self._state = State.LEAVING
+                    elif isinstance(effect, LogIn | UseToken):
+                        self._identify().perform(effect)
                     else:
                         self._participate().perform(effect)
                 effects = self._session.go_on() if self._session.can_go_on else []
         finally:
             self._performing = False
         self.flush()
+
+    def _identify(self) -> Login:
+        if self._login is None:
+            factory = self.factory
+            source = self.source or self.host or "local"
+            self._login = Login(factory.clock, factory.admission, self._session, source, self)
+        return self._login
 
     def _participate(self) -> Participant:
         if self._participant is None:
@@ -300,16 +343,6 @@ class EchoChatProtocol(Protocol):
     def _read_on(self) -> None:
         if not self.full and not self._crowded and not self._peer_has_closed:
             self.transport.resumeProducing()
-
-    def _leave(self, close: Close) -> None:
-        """
-        Close as soon as everything that was asked before has been answered.
-        """
-        if self._state is not State.OPEN:
-            return
-        self._state = State.LEAVING
-        self._close_when_answered = close
-        self.flush()
 
     def _send(self, answer: bytes) -> None:
         if answer:
@@ -330,6 +363,8 @@ class EchoChatProtocol(Protocol):
 
     def _end_session(self) -> None:
         if self._state is State.OPEN or self._state is State.LEAVING:
+            if self._login is not None:
+                self._login.end()
             if self._participant is not None:
                 self._participant.end()
             self._session.end()

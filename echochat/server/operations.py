@@ -32,6 +32,7 @@ class Operations:
         self._factory = factory
         self._stop = stop
         self._reloads: list[tuple[str, Reload]] = []
+        self._afterwards: list[Callable[[], None]] = []
         self._began = factory.clock.seconds()
 
     def reloads(self, what: str, reload: Reload) -> None:
@@ -41,6 +42,12 @@ class Operations:
         :param what: names it, for people.
         """
         self._reloads.append((what, reload))
+
+    def afterwards(self, look: Callable[[], None]) -> None:
+        """
+        Call this when everything has been reloaded.
+        """
+        self._afterwards.append(look)
 
     def status(self) -> dict[str, str | int | float]:
         """
@@ -92,6 +99,8 @@ class Operations:
             else:
                 results[what] = "reloaded"
                 self.log.info("{what} was reloaded", what=what)
+        for look in self._afterwards:
+            look()
         return results
 
     def kick(self, who: str) -> int:

@@ -87,6 +87,13 @@ class Participant:
         for subscription in [*self._subscriptions.values()]:
             subscription.wake()
 
+    @property
+    def follows_what_is_denied(self) -> bool:
+        """
+        Whether there is a subscription that this person may not have any more.
+        """
+        return not all(self._session.person.reads(topic) for topic in self._subscriptions)
+
     def end(self) -> None:
         """
         The connection has gone, or is about to.
@@ -128,7 +135,10 @@ class Participant:
         lines.append(Ok("who", f"{wish.topic} {len(names)}", wish.label).encode())
         self._session.replies.fill(wish.slot, b"".join(lines))
 
-    def _renamed(self, renamed: Renamed) -> None:
+    def renamed(self, renamed: Renamed) -> None:
+        """
+        Others knew this person by another name.
+        """
         hub = self._exchange.hub
         for topic, subscription in [*self._subscriptions.items()]:
             old = subscription.cursor
@@ -213,14 +223,14 @@ class Participant:
         self._ask(self._topics(wish), wish.slot, wish.label)
 
     async def _topics(self, wish: ListTopics) -> bytes:
-        hub, name = self._exchange.hub, self._session.name
+        hub, reads = self._exchange.hub, self._session.person.reads
         heads = {state.topic: state.head for state in await self._exchange.history.topics()}
         # One that is followed and was never published to exists, too.
         heads.update((topic, 0) for topic in hub.followed if topic not in heads)
         lines = [
             TopicLine(topic, head, hub.followers(topic), wish.label).encode()
             for topic, head in sorted(heads.items())
-            if may_read(name, topic)
+            if reads(topic)
         ]
         lines.append(Ok("topics", str(len(lines)), wish.label).encode())
         return b"".join(lines)
@@ -262,5 +272,5 @@ _PERFORM: Final[dict[type, Callable[[Participant, object], None]]] = {
     ReadPast: Participant._read_past,  # type: ignore[dict-item]
     ListFollowers: Participant._list_followers,  # type: ignore[dict-item]
     ListTopics: Participant._list_topics,  # type: ignore[dict-item]
-    Renamed: Participant._renamed,  # type: ignore[dict-item]
+    Renamed: Participant.renamed,  # type: ignore[dict-item]
 }

@@ -85,6 +85,19 @@ def text(written: str) -> str:
     return written
 
 
+def one_of(*choices: str) -> Callable[[str], str]:
+    """
+    Read one of a few words.
+    """
+
+    def read(written: str) -> str:
+        if written not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return written
+
+    return read
+
+
 def unix_endpoint(written: str) -> str:
     """
     Read where a UNIX socket is: ``unix:PATH``.
@@ -134,6 +147,14 @@ SETTINGS: Final = (
         seconds(86_400),
         "Seconds after which a client that takes nothing of what was sent is disconnected. [default: 30]",
     ),
+    Setting(
+        "guests",
+        one_of("yes", "echo", "no"),
+        "What those may do who have not logged in: yes: everything; echo: messages and harmless commands; "
+        "no: only log in. [default: yes; no with --auth or --tokens]",
+    ),
+    Setting("tokens", text, "The key of signed tokens: a file that `echochat token --new-key` made, or a public key."),
+    Setting("rules", text, "Access rules, a TOML file: what they do not allow is denied."),
     Setting("control", unix_endpoint, "A UNIX socket for the operator's commands, as unix:PATH. [default: none]"),
     Setting(
         "drain",
@@ -158,6 +179,9 @@ class ServerSettings:
     first_line: float = 60.0
     stall: float = 30.0
     drain: float = 5.0
+    guests: str | None = None
+    tokens: str | None = None
+    rules: str | None = None
     control: str | None = None
 
 

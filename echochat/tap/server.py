@@ -5,18 +5,25 @@
 import gc
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
 from twisted.application.service import IService
+from twisted.cred import strcred
+from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from echochat import __version__
 from echochat.history.parse import UnknownHistory, from_string
+from echochat.identity.files import FileRefused
+from echochat.identity.rule_file import AccessRules
+from echochat.identity.tokens import Tokens
 from echochat.net.gate import Gate
 from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
+from echochat.server.admission import Admission
 from echochat.server.control import ControlFactory
 from echochat.server.exchange import Exchange
 from echochat.server.factory import EchoChatFactory
@@ -33,11 +40,12 @@ def fail(reason: str) -> NoReturn:
     sys.exit(f"echochat: {reason}")
 
 
-class Options(usage.Options):
+class Options(usage.Options, strcred.AuthOptionMixin):
     """
     The options of the server. What is wrong ends in one line and exit code 1.
     """
 
+    supportedInterfaces = (IUsernamePassword,)
     longdesc = "An echo and chat server over lines that one can type. Documentation: the README and docs/."
     optParameters = [
         *([setting.name, None, None, setting.help] for setting in SETTINGS if not setting.repeatable),
@@ -83,9 +91,21 @@ class Options(usage.Options):
 
         :raises SettingError: something is wrong.
         """
-        written = {name: value for name, value in self.items() if name != "config" and value not in (None, [])}
+        known = {setting.name for setting in SETTINGS}
+        written = {name: value for name, value in self.items() if name in known and value not in (None, [])}
         config = self["config"]
-        return make_settings(written, read_config(config) if config else {}, config or "")
+        settings = make_settings(written, read_config(config) if config else {}, config or "")
+        if settings.guests is None:
+            asks = bool(self.checkers or settings.tokens)
+            settings = replace(settings, guests="no" if asks else "yes")
+        return settings
+
+    @property
+    def checkers(self) -> list[Any]:
+        """
+        What ``--auth`` asked for.
+        """
+        return list(self.get("credCheckers", []))
 
 
 def makeService(options: Options) -> IService:
@@ -103,11 +123,25 @@ def makeService(options: Options) -> IService:
         history = from_string(settings.history, reactor)
     except UnknownHistory as error:
         fail(str(error))
-    factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate)
+    try:
+        tokens = Tokens(settings.tokens) if settings.tokens is not None else None
+        rules = AccessRules(settings.rules)
+    except FileRefused as error:
+        fail(str(error))
+    admission = Admission(lean_reactor.seconds, options.checkers, tokens, rules)
+    factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate, admission)
     spare_the_collector()
     tell_refusals_in_one_line()
     operations = Operations(factory, lambda: reactor.callFromThread(stop, reactor))
     operations.reloads("the configuration", lambda: factory.apply(options.read_settings()))
+    for checker in options.checkers:
+        if hasattr(checker, "reload"):
+            operations.reloads(f"the accounts of {checker.path}", checker.reload)
+    if tokens is not None:
+        operations.reloads("the key of the tokens", tokens.reload)
+    if rules.path is not None:
+        operations.reloads("the access rules", rules.reload)
+    operations.afterwards(factory.look_again)
     control = (settings.control, ControlFactory(operations)) if settings.control is not None else None
     service = EchoChatService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), control)
     _take_signals(reactor, service, operations)

@@ -1,0 +1,131 @@
+"""
+The logins of one connection.
+"""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+from echochat.chat.effects import Close, LogIn, Renamed, UseToken
+from echochat.chat.session import Session
+from echochat.server.admission import ATTEMPTS, Admission, Admitted, LoginFailed
+from echochat.wire.answers import Bye, Err, Ok
+from echochat.wire.commands import CommandError
+
+
+class Applicant(Protocol):
+    """
+    The connection of somebody who logs in.
+    """
+
+    def flush(self) -> None:
+        """
+        Replies may be due: send them.
+        """
+
+    def renamed(self, renamed: Renamed) -> None:
+        """
+        Others knew this person by another name.
+        """
+
+    def dismiss(self, close: Close) -> None:
+        """
+        Close, when all that was asked before has been answered.
+        """
+
+
+class Login:
+    """
+    Made for a connection when somebody logs in on it, or has a certificate.
+
+    :param clock: for the end of a token.
+    :param source: where from: what failures are counted by.
+    """
+
+    __slots__ = ("_admission", "_applicant", "_checking", "_clock", "_expiry", "_session", "_source")
+
+    log = make_logger()
+
+    def __init__(
+        self, clock: IReactorTime, admission: Admission, session: Session, source: str, applicant: Applicant
+    ) -> None:
+        self._clock = clock
+        self._admission = admission
+        self._session = session
+        self._source = source
+        self._applicant = applicant
+        self._checking: Deferred[None] | None = None
+        self._expiry: IDelayedCall | None = None
+
+    # Called by the connection
+
+    def perform(self, wish: LogIn | UseToken) -> None:
+        """
+        Check who somebody is, and fill the slot with the answer.
+        """
+        self._checking = Deferred.fromCoroutine(self._answer(wish))
+        self._checking.addErrback(self._failed, wish)
+
+    def certify(self, name: str) -> None:
+        """
+        This connection has a verified certificate with a name.
+        """
+        self._admit(self._admission.certify(name))
+
+    def end(self) -> None:
+        """
+        The connection has gone.
+        """
+        if self._checking is not None:
+            self._checking.cancel()
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+
+    # Ours
+
+    async def _answer(self, wish: LogIn | UseToken) -> None:
+        verb = "login" if isinstance(wish, LogIn) else "token"
+        try:
+            admitted = await self._check(wish)
+        except LoginFailed as error:
+            self._session.person.failures += 1
+            self._reply(wish, Err(error.code, error.explanation, wish.label).encode())
+            if self._session.person.failures >= ATTEMPTS:
+                bye = Bye("login-failures", f"{ATTEMPTS} logins failed on this connection")
+                self._applicant.dismiss(Close("logins failed", bye))
+        except CommandError as error:
+            self._reply(wish, Err(error.code, error.explanation, wish.label).encode())
+        else:
+            self._admit(admitted)
+            self._reply(wish, Ok(verb, admitted.name, wish.label).encode())
+
+    async def _check(self, wish: LogIn | UseToken) -> Admitted:
+        if isinstance(wish, UseToken):
+            return self._admission.use_token(wish.token)
+        checking: Awaitable[Admitted] = self._admission.log_in(self._source, wish.name, wish.secret)
+        return await checking
+
+    def _reply(self, wish: LogIn | UseToken, answer: bytes) -> None:
+        self._session.replies.fill(wish.slot, answer)
+        self._applicant.flush()
+
+    def _admit(self, admitted: Admitted) -> None:
+        renamed = self._session.person.become(admitted.name, admitted.kind, admitted.permissions)
+        if renamed is not None:
+            self._applicant.renamed(renamed)
+        if admitted.expires_in is not None:
+            self._expiry = self._clock.callLater(admitted.expires_in, self._expired)
+
+    def _expired(self) -> None:
+        self._applicant.dismiss(Close("the token expired", Bye("login-failures", "your token has expired")))
+
+    def _failed(self, failure: Failure, wish: LogIn | UseToken) -> None:
+        if failure.check(CancelledError):
+            return
+        self.log.failure("a login could not be checked", failure)
+        explanation = "the login could not be checked: the server's log says why"
+        self._reply(wish, Err("unavailable", explanation, wish.label).encode())
