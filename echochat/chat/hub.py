@@ -52,7 +52,8 @@ class Hub:
         touched: dict[TopicLog, tuple[list[Draft], list[int]]] = {}
         for draft, position in zip(drafts, positions, strict=True):
             log = topics.get(draft.topic)
-            if log is not None:
+            # At or below the head is what the history told of itself before, when the topic was first followed.
+            if log is not None and position > log.head:
                 if log not in touched:
                     touched[log] = ([], [])
                 news = touched[log]
@@ -60,22 +61,26 @@ class Hub:
                 news[1].append(position)
         for log, (its_drafts, its_positions) in touched.items():
             self._keep(log, log.append(its_drafts, its_positions))
+        # When all is in its place: whoever is woken may end, and take a topic with it.
+        for log in touched:
             for cursor in [*log.cursors]:
                 cursor.subscriber.wake()
 
     # Called by the connections
 
-    def follow(self, topic: str, at: int, subscriber: Subscriber, name: str, watches: bool) -> Cursor:
+    def follow(self, topic: str, head: int, at: int, subscriber: Subscriber, name: str, watches: bool) -> Cursor:
         """
         Begin to follow a topic.
 
+        :param head: the topic's last position in the history, as it was after the history had begun to give the
+            topic's events to the hub: whatever is above it arrives here.
         :param at: the position behind which to begin.
         :param name: who follows, for those who watch who is there.
         :param watches: whether this subscriber is told of others who come and go.
         """
         log = self._topics.get(topic)
         if log is None:
-            log = self._topics[topic] = TopicLog(topic, self.head)
+            log = self._topics[topic] = TopicLog(topic, max(head, self.head))
             self._presence[topic] = Presence()
         if self._presence[topic].enter(name):
             self._tell(log, name, True)
@@ -94,12 +99,25 @@ class Hub:
             return
         del log.cursors[cursor]
         log.watchers.pop(cursor, None)
-        if self._presence[log.name].leave(name):
-            self._tell(log, name, False)
+        known = self._presence[log.name].leave(name)
         if not log.cursors:
             self._used -= sum(len(chunk.data) for chunk in log.chunks)
             self._kept.pop(log, None)
             del self._topics[log.name], self._presence[log.name]
+        elif known is not None:
+            self._tell(log, known, False)
+
+    def rename(self, cursor: Cursor, old: str, new: str) -> None:
+        """
+        Whoever follows with this cursor has another name now.
+        """
+        log = cursor.log
+        presence = self._presence[log.name]
+        known = presence.leave(old)
+        if known is not None:
+            self._tell(log, known, False)
+        if presence.enter(new):
+            self._tell(log, new, True)
 
     def who(self, topic: str) -> list[str]:
         """

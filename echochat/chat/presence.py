@@ -27,19 +27,19 @@ class Presence:
         self._names[folded] = (known, count + 1)
         return count == 0
 
-    def leave(self, name: str) -> bool:
+    def leave(self, name: str) -> str | None:
         """
         A subscription has ended.
 
-        :return: whether it was the name's last.
+        :return: if it was the name's last, the name as it came; others know it so.
         """
         folded = fold_name(name)
         known, count = self._names[folded]
         if count > 1:
             self._names[folded] = (known, count - 1)
-            return False
+            return None
         del self._names[folded]
-        return True
+        return known
 
     @property
     def names(self) -> list[str]:

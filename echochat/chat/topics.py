@@ -14,8 +14,8 @@ the history until it is not.
 The invariants:
 
 - ``floor`` is a position such that every event of the topic above it, up to ``head``, is in the chunks. Positions are
-  unique in the whole log, so a topic that nobody followed until now begins with the log's head as its floor, and
-  nothing has to be read first.
+  unique in the whole log, so a topic that nobody followed until now begins with the log's head as its floor, or with
+  its own where the history is ahead, and nothing has to be read first.
 - A cursor's position only grows, and is the position of the last event that it was given (or a position at which it
   was told to begin, or a gap's end). So whether the events come from memory or from the history, what is at or below
   it is not given again, and what is above it is.
@@ -84,7 +84,7 @@ class TopicLog:
     The newest events of a topic that somebody follows.
 
     :param name: the topic.
-    :param floor: the log's last position when this was made.
+    :param floor: a position up to which the history has the topic, and above which every event of it arrives here.
     :ivar head: the topic's last position, as far as it has been told; at least ``floor``.
     """
 

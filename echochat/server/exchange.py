@@ -63,6 +63,8 @@ class Exchange:
         self.history = history
         self.hub = Hub()
         self.counters = Counters()
+        # By topic: how many subscriptions there are, or are about to be.
+        self._followed: dict[str, int] = {}
         self._drafts: list[Draft] = []
         self._waiting: list[tuple[int, Done]] = []
         self._turn: IDelayedCall | None = None
@@ -107,6 +109,26 @@ class Exchange:
         if self._turn is None:
             self._turn = self.clock.callLater(0, self._flush)
 
+    def follow(self, topic: str) -> Deferred[None]:
+        """
+        Have a topic's events come to the hub. :meth:`unfollow` it as often, even where this fails.
+
+        :return: fires when all that becomes durable from now on comes; fails as the history does.
+        """
+        self._followed[topic] = self._followed.get(topic, 0) + 1
+        return self.history.follow(topic)
+
+    def unfollow(self, topic: str) -> None:
+        """
+        One subscription less.
+        """
+        left = self._followed[topic] - 1
+        if left:
+            self._followed[topic] = left
+        else:
+            del self._followed[topic]
+            self.history.unfollow(topic)
+
     # Ours
 
     def _opened(self, _: None) -> None:
@@ -118,7 +140,7 @@ class Exchange:
         waiting, self._waiting = self._waiting, []
         stored = self.history.append(drafts)
         stored.addCallbacks(self._stored, self._not_stored, (waiting,), {}, (waiting, len(drafts)))
-        stored.addErrback(lambda failure: self.log.failure("an acknowledgement failed", failure))
+        stored.addErrback(lambda failure: self.log.failure("the history's answer cannot be read", failure))
 
     def _stored(self, stored: Stored, waiting: list[tuple[int, Done]]) -> None:
         positions, refused = stored.positions, stored.refused
@@ -127,12 +149,21 @@ class Exchange:
         for count, done in waiting:
             end = start + count
             its = {index - start: why for index, why in refused.items() if start <= index < end} if refused else refused
-            done(positions[start:end], its)
+            self._answer(done, positions[start:end], its)
             start = end
 
     def _not_stored(self, failure: Failure, waiting: list[tuple[int, Done]], count: int) -> None:
-        failure.trap(HistoryUnavailable)
         self.counters.refused += count
-        assert isinstance(failure.value, HistoryUnavailable)
+        why = failure.value
+        if not isinstance(why, HistoryUnavailable):
+            self.log.failure("the history failed", failure)
+            why = HistoryUnavailable("the history failed: the server's log says why")
         for count, done in waiting:
-            done([0] * count, dict.fromkeys(range(count), failure.value))
+            self._answer(done, [0] * count, dict.fromkeys(range(count), why))
+
+    def _answer(self, done: Done, positions: Sequence[int], refused: Mapping[int, HistoryUnavailable]) -> None:
+        try:
+            done(positions, refused)
+        except Exception:
+            # One connection's failure must not keep the others from their answers.
+            self.log.failure("an acknowledgement failed")

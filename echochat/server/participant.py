@@ -23,9 +23,11 @@ from echochat.chat.policy import may_read
 from echochat.chat.replies import Slot
 from echochat.chat.session import Session
 from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
+from echochat.history.records import TopicState
 from echochat.server.exchange import Exchange
-from echochat.server.subscription import PAGE_BYTES, PAGE_EVENTS, Outlet, Subscription
+from echochat.server.subscription import PAGE_BYTES, PAGE_EVENTS, Outlet, ReadingTurns, Subscription
 from echochat.wire.answers import Err, Gap, Here, Ok, Past, TopicLine
+from echochat.wire.commands import CommandError
 
 MOST_SUBSCRIPTIONS: Final = 128
 PAST_BYTES: Final = 262_144
@@ -47,7 +49,7 @@ class Participant:
     Made for a connection when it first has to do with topics.
     """
 
-    __slots__ = ("_begun", "_carrier", "_exchange", "_pending", "_session", "_subscriptions")
+    __slots__ = ("_begun", "_carrier", "_exchange", "_pending", "_session", "_subscriptions", "_turns")
 
     log = make_logger()
 
@@ -56,6 +58,7 @@ class Participant:
         self._session = session
         self._carrier = carrier
         self._subscriptions: dict[str, Subscription] = {}
+        self._turns = ReadingTurns(carrier)
         # Subscriptions whose reply is about to be sent: their events come after it.
         self._begun: list[Subscription] = []
         # Questions to the history that are not answered yet.
@@ -98,6 +101,7 @@ class Participant:
         """
         The connection has gone, or is about to.
         """
+        self._turns.end()
         for deferred in [*self._pending]:
             deferred.cancel()
         for subscription in [*self._subscriptions.values()]:
@@ -139,18 +143,13 @@ class Participant:
         """
         Others knew this person by another name.
         """
-        hub = self._exchange.hub
         for topic, subscription in [*self._subscriptions.items()]:
-            old = subscription.cursor
             if may_read(renamed.new, topic):
-                watches = old.changes is not None
-                subscription.cursor = hub.follow(topic, old.at, subscription, renamed.new, watches)
-                subscription.cursor.changes = old.changes
+                self._exchange.hub.rename(subscription.cursor, renamed.old, renamed.new)
             else:
                 # The inbox of a name that is somebody else's to take now.
-                subscription.end()
                 del self._subscriptions[topic]
-            hub.unfollow(old, renamed.old)
+                self._drop(subscription, renamed.old)
 
     # Ours: what asks the history
 
@@ -159,53 +158,56 @@ class Participant:
             explanation = f"subscriptions of a connection: {MOST_SUBSCRIPTIONS}"
             self._session.replies.fill(wish.slot, Err("too-many", explanation, wish.label).encode())
             return
-        # What is published from now on is wanted, whenever the history answers.
-        self._ask(self._locate(wish, self._exchange.hub.head), wish.slot, wish.label)
+        self._ask(self._locate(wish), wish.slot, wish.label)
 
-    async def _locate(self, wish: Subscribe, now: int) -> bytes:
-        history = self._exchange.history
-        await history.follow(wish.topic)
-        state = await history.topic(wish.topic)
-        head = min(state.head, now)
-        if wish.last:
-            return self._begin(wish, head, await self._find_last(wish.topic, wish.last, now))
-        if wish.after is None:
-            return self._begin(wish, head, now)
-        if wish.epoch is not None and wish.epoch != history.epoch:
-            self._exchange.counters.gaps += 1
-            gap = Gap(wish.topic, wish.after, state.head).encode()
-            return self._begin(wish, head, state.floor, gap)
-        if wish.after > state.head:
-            return Err("bad-arguments", f"after= is beyond the last position, {state.head}", wish.label).encode()
-        return self._begin(wish, head, wish.after)
+    async def _locate(self, wish: Subscribe) -> bytes:
+        try:
+            await self._exchange.follow(wish.topic)
+            # Read after that: what is above the head that it tells comes to the hub, what is not can be read.
+            state = await self._exchange.history.topic(wish.topic)
+            lead = b""
+            if wish.last:
+                at = await self._find_last(wish.topic, wish.last, state.head)
+            elif wish.after is None:
+                at = state.head
+            elif wish.epoch is not None and wish.epoch != self._exchange.history.epoch:
+                at = state.floor
+                lead = Gap(wish.topic, wish.after, state.head).encode()
+                self._exchange.counters.gaps += 1
+            elif wish.after > state.head:
+                raise CommandError("bad-arguments", f"after= is beyond the last position, {state.head}")
+            else:
+                at = wish.after
+        except BaseException:
+            self._exchange.unfollow(wish.topic)
+            raise
+        return self._begin(wish, state, at) + lead
 
-    async def _find_last(self, topic: str, last: int, now: int) -> int:
+    async def _find_last(self, topic: str, last: int, head: int) -> int:
         """
-        The position behind which a topic's last events begin; in pages, for they may be many.
+        The position behind which a topic's last events up to a position begin; in pages, for they may be many.
         """
-        at = now
-        before = None
+        at = head
         while last > 0:
-            page = await self._exchange.history.read_before(topic, before, min(last, PAGE_EVENTS), PAGE_BYTES)
+            page = await self._exchange.history.read_before(topic, at + 1, min(last, PAGE_EVENTS), PAGE_BYTES)
             if page.events:
-                before = page.events[0].position
-                at = before - 1
+                at = page.events[0].position - 1
                 last -= len(page.events)
             if page.complete:
                 # Nothing older is there: what retention took is not asked for.
-                return max(at, page.floor)
+                return max(at, min(page.floor, head))
         return at
 
-    def _begin(self, wish: Subscribe, head: int, at: int, lead: bytes = b"") -> bytes:
+    def _begin(self, wish: Subscribe, state: TopicState, at: int) -> bytes:
         name = self._session.name
         replaced = self._subscriptions.get(wish.topic)
-        subscription = Subscription(self._exchange, self._carrier, wish.topic)
-        subscription.cursor = self._exchange.hub.follow(wish.topic, at, subscription, name, wish.watches)
+        subscription = Subscription(self._exchange, self._carrier, self._turns, wish.topic)
+        subscription.cursor = self._exchange.hub.follow(wish.topic, state.head, at, subscription, name, wish.watches)
         self._subscriptions[wish.topic] = subscription
         if replaced is not None:
             self._drop(replaced, name)
         self._begun.append(subscription)
-        return Ok("sub", f"{wish.topic} {head} {self._exchange.history.epoch}", wish.label).encode() + lead
+        return Ok("sub", f"{wish.topic} {state.head} {self._exchange.history.epoch}", wish.label).encode()
 
     def _read_past(self, wish: ReadPast) -> None:
         self._ask(self._past(wish), wish.slot, wish.label)
@@ -244,6 +246,8 @@ class Participant:
 
         def failed(failure: Failure) -> bytes:
             error = failure.value
+            if isinstance(error, CommandError):
+                return Err(error.code, error.explanation, label).encode()
             if isinstance(error, HistoryUnavailable | HistoryCorrupt):
                 return Err("unavailable", str(error.args[0]), label).encode()
             if not isinstance(error, CancelledError):
@@ -261,8 +265,7 @@ class Participant:
     def _drop(self, subscription: Subscription, name: str) -> None:
         subscription.end()
         self._exchange.hub.unfollow(subscription.cursor, name)
-        if not self._exchange.hub.followers(subscription.topic):
-            self._exchange.history.unfollow(subscription.topic)
+        self._exchange.unfollow(subscription.topic)
 
 
 _PERFORM: Final[dict[type, Callable[[Participant, object], None]]] = {

@@ -3,16 +3,17 @@ One subscription of one connection: gives its connection what its cursor says is
 it, and no faster.
 """
 
+from itertools import islice
 from typing import Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.chat.events import encode_events
 from echochat.chat.topics import Cursor
-from echochat.history.errors import HistoryCorrupt
+from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Page
 from echochat.server.exchange import Exchange
 from echochat.wire.answers import Gap, Joined, Parted
@@ -21,6 +22,11 @@ PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = 49_152
 """
 What is read of the history at once, for one subscriber that is behind.
+"""
+
+PRESENCE_LINES: Final = 256
+"""
+Who came and who went, told at once: at most 43 KiB.
 """
 
 AGAIN: Final = 1.0
@@ -44,27 +50,99 @@ class Outlet(Protocol):
         """
 
 
+class _Nowhere:
+    """
+    Where a subscription delivers that has ended.
+    """
+
+    full = True
+
+    def deliver(self, data: bytes, lines: int) -> None:
+        """
+        There is nobody to send it to.
+        """
+
+
+_NOWHERE: Final[Outlet] = _Nowhere()
+
+
+class ReadingTurns:
+    """
+    Lets the subscriptions of one connection read the history one at a time, in turns.
+
+    A page that was asked for is sent when it comes, even if the connection has become full meanwhile. So what a
+    connection may have to hold is one page: if each of its 128 subscriptions read for itself, it would be 12 MiB.
+
+    :param outlet: the connection; nothing is read while it is full.
+    """
+
+    __slots__ = ("_choosing", "_outlet", "_reader", "_waiting")
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._waiting: dict[Subscription, None] = {}
+        self._reader: Subscription | None = None
+        self._choosing = False
+
+    def ask(self, subscription: "Subscription") -> None:
+        """
+        Have a subscription's :meth:`Subscription.read` called when its turn comes. Ask again when the connection takes
+        more: while it is full no turn comes.
+        """
+        self._waiting[subscription] = None
+        self._choose()
+
+    def over(self, subscription: "Subscription") -> None:
+        """
+        A subscription has read, or will not.
+        """
+        self._waiting.pop(subscription, None)
+        if self._reader is subscription:
+            self._reader = None
+            self._choose()
+
+    def end(self) -> None:
+        """
+        The connection is gone: no turn comes any more.
+        """
+        self._outlet = _NOWHERE
+
+    def _choose(self) -> None:
+        # A history that answers at once ends the turn within read(): the next one is chosen here, not within that.
+        if self._choosing:
+            return
+        self._choosing = True
+        try:
+            while self._reader is None and self._waiting and not self._outlet.full:
+                self._reader = next(iter(self._waiting))
+                del self._waiting[self._reader]
+                self._reader.read()
+        finally:
+            self._choosing = False
+
+
 class Subscription:
     """
     Follows a topic for a connection.
 
     It is in one of three conditions: up to date or catching up in memory, when :meth:`wake` takes from the cursor;
     reading, when a page of the history is on its way, and :meth:`wake` leaves it alone; waiting for the connection,
-    which is full.
+    which is full, or for its turn to read.
 
     :ivar cursor: set when the subscription begins.
     """
 
-    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "cursor", "topic")
+    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "_turns", "cursor", "topic")
 
     log = make_logger()
 
     cursor: Cursor
 
-    def __init__(self, exchange: Exchange, outlet: Outlet, topic: str) -> None:
+    def __init__(self, exchange: Exchange, outlet: Outlet, turns: ReadingTurns, topic: str) -> None:
         self.topic = topic
         self._exchange = exchange
         self._outlet = outlet
+        self._turns = turns
         self._reading: Deferred[Page] | None = None
         self._again: IDelayedCall | None = None
         self._floor = 0
@@ -76,17 +154,20 @@ class Subscription:
         if outlet.full or self._reading is not None:
             return
         cursor = self.cursor
-        if cursor.changes:
-            self._tell_presence(cursor)
+        while cursor.changes:
+            self._tell_presence(cursor.changes)
+            if self._outlet.full:
+                return
         while True:
             data, lines = cursor.take()
             if not lines:
                 break
             outlet.deliver(data, lines)
-            if outlet.full or cursor.at >= cursor.log.head:
+            # Not the outlet of before: the subscription may have ended meanwhile.
+            if self._outlet.full or cursor.at >= cursor.log.head:
                 return
         if cursor.at < cursor.log.floor and self._again is None:
-            self._read_on()
+            self._turns.ask(self)
 
     # Called by the connection
 
@@ -94,21 +175,20 @@ class Subscription:
         """
         Take nothing any more.
         """
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
+        self._outlet = _NOWHERE
+        if self._reading is not None:
+            self._reading.cancel()
         if self._again is not None:
             self._again.cancel()
             self._again = None
+        self._turns.over(self)
 
-    # Ours
+    # Called when its turn has come
 
-    def _tell_presence(self, cursor: Cursor) -> None:
-        changes, cursor.changes = cursor.changes, {}
-        lines = [(Joined if came else Parted)(self.topic, name).encode() for name, came in (changes or {}).items()]
-        self._outlet.deliver(b"".join(lines), len(lines))
-
-    def _read_on(self) -> None:
+    def read(self) -> None:
+        """
+        Read the next page of the history.
+        """
         # A read finds whatever the hub knew when it began; what memory loses during the read is not of that.
         self._floor = self.cursor.log.floor
         reading = self._exchange.history.read_after(self.topic, self.cursor.at, PAGE_EVENTS, PAGE_BYTES)
@@ -116,47 +196,72 @@ class Subscription:
         reading.addCallbacks(self._give, self._failed)
         reading.addErrback(self._broken)
 
+    # Ours
+
+    def _tell_presence(self, changes: dict[str, bool]) -> None:
+        told = list(islice(changes.items(), PRESENCE_LINES))
+        for name, _ in told:
+            del changes[name]
+        lines = [(Joined if came else Parted)(self.topic, name).encode() for name, came in told]
+        self._outlet.deliver(b"".join(lines), len(lines))
+
     def _give(self, page: Page) -> None:
         self._reading = None
-        cursor = self.cursor
+        cursor, gap = self.cursor, b""
         if page.floor > cursor.at:
-            self._tell_gap(page.floor)
+            gap = self._skip(page.floor)
         if page.events:
             cursor.at = max(cursor.at, page.events[-1].position)
-            self._outlet.deliver(encode_events(page.events), len(page.events))
         if page.complete:
             # Between what was read and the memory's floor lies nothing.
             cursor.at = max(cursor.at, self._floor)
-        self.wake()
+        # The cursor is where it will be before anything is sent: sending may wake this again.
+        if gap or page.events:
+            self._outlet.deliver(gap + encode_events(page.events), bool(gap) + len(page.events))
+        self._go_on()
 
     def _failed(self, failure: Failure) -> None:
         self._reading = None
-        if failure.check(CancelledError):
+        if self._outlet is _NOWHERE:
             return
-        if failure.check(HistoryCorrupt):
-            # What is damaged is not served, and what lies behind it can not be found: say so, and go on with what is
-            # in memory.
+        corrupt = failure.value
+        if isinstance(corrupt, HistoryCorrupt):
             self.log.error(
                 "the history of {topic} is damaged behind {position}: {why}",
                 topic=self.topic,
                 position=self.cursor.at,
                 why=failure.getErrorMessage(),
             )
-            self._tell_gap(max(self._floor, self.cursor.at))
-            self.wake()
-        else:
-            self._again = self._exchange.clock.callLater(AGAIN, self._try_again)
+            # What is damaged is not served: say so, and go on behind it, or, where that is not known, with what is in
+            # memory.
+            beyond = corrupt.beyond if corrupt.beyond is not None else self._floor
+            upto = beyond if self.cursor.at < beyond < self._floor else self._floor
+            self._outlet.deliver(self._skip(upto), 1)
+            self._go_on()
+            return
+        if not isinstance(failure.value, HistoryUnavailable):
+            self.log.failure("a page of the history could not be read", failure)
+        self._try_later()
 
     def _broken(self, failure: Failure) -> None:
-        self._reading = None
         self.log.failure("a subscription failed", failure)
-        self._again = self._exchange.clock.callLater(AGAIN, self._try_again)
+        self._try_later()
+
+    def _try_later(self) -> None:
+        if self._again is None:
+            self._again = self._exchange.clock.callLater(AGAIN, self._try_again)
+        self._turns.over(self)
 
     def _try_again(self) -> None:
         self._again = None
         self.wake()
 
-    def _tell_gap(self, upto: int) -> None:
+    def _go_on(self) -> None:
+        self._turns.over(self)
+        self.wake()
+
+    def _skip(self, upto: int) -> bytes:
         self._exchange.counters.gaps += 1
-        self._outlet.deliver(Gap(self.topic, self.cursor.at, upto).encode(), 1)
+        gap = Gap(self.topic, self.cursor.at, upto).encode()
         self.cursor.at = upto
+        return gap
