@@ -2,6 +2,10 @@
 Tests for :mod:`echochat.net.lean.transports`.
 """
 
+import os
+import resource
+from typing import Any
+
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import TestCase
 
@@ -9,7 +13,7 @@ from echochat.net.lean import transports
 from tests.net.lean.ending import ClosingGuarantees
 from tests.net.lean.failing import FailureGuarantees
 from tests.net.lean.producing import ProducerGuarantees
-from tests.net.lean.runs import MEGABYTE, SMALL, OverLean, OverPlain, OverUnix, Run
+from tests.net.lean.runs import MEGABYTE, SMALL, OverLean, OverPlain, OverUnix, Run, plain
 from tests.net.lean.writing import WritingGuarantees
 from tests.net.recorders import HalfCloseable
 
@@ -142,6 +146,97 @@ class LeanTcpTests(OverLean, Guarantees, ResetGuarantees, TestCase):
         address = await self.listen(self.recording(fail))
         self.assertEqual(await self.peer(address).read_to_end(), b"")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class PortTests(OverLean, TestCase):
+    """
+    Listening ports.
+    """
+
+    limits: tuple[int, int]
+
+    async def test_stops_at_once(self) -> None:
+        """
+        A port that is told to stop while a connection is made accepts no other one, although some wait; it does when
+        it may again.
+        """
+        recording = self.recording()
+        port = self.listening(self.reactor.listenTCP(0, recording, interface="127.0.0.1"))
+        build = recording.buildProtocol
+
+        def build_and_stop(address: object) -> Any:
+            port.stopReading()
+            return build(address)
+
+        self.patch(recording, "buildProtocol", build_and_stop)
+        for _ in range(5):
+            self.peer(port.getHost())
+        for count in range(1, 6):
+            await recording.until_made(count)
+            await self.round_trip()
+            self.assertEqual(len(recording.made), count)
+            port.startReading()
+
+    async def test_out_of_descriptors(self) -> None:
+        """
+        Without a descriptor for another connection the port rests, and those who wait are served later.
+        """
+        self.patch(transports, "REST", 0.05)
+        recording = self.recording()
+        port = self.listening(self.reactor.listenTCP(0, recording, interface="127.0.0.1"))
+        # The reactor of the tests takes some of its own when it begins to run.
+        await self.a_turn()
+        peers = [self.peer(port.getHost()) for _ in range(3)]
+        self.leave_descriptors(1)
+        await recording.until_made(1)
+        await self.until(lambda: port not in self.reactor.getReaders())
+        self.assertEqual(len(recording.made), 1)
+        self.leave_descriptors(None)
+        await recording.until_made(3)
+        for peer, recorder in zip(peers, recording.made, strict=True):
+            await recorder.until_told("connectionMade")
+            recorder.transport.write(b"welcome")
+            self.assertEqual(await peer.read(7), b"welcome")
+
+    async def test_stopped_while_it_rests(self) -> None:
+        """
+        A port that is told to stop while it rests does not begin again by itself, and leaves no timer.
+        """
+        recording = self.recording()
+        port = self.listening(self.reactor.listenTCP(0, recording, interface="127.0.0.1"))
+        await self.a_turn()
+        self.peer(port.getHost())
+        self.leave_descriptors(0)
+        await self.until(lambda: port not in self.reactor.getReaders())
+        port.stopReading()
+        self.leave_descriptors(None)
+        self.assertEqual([call for call in plain.getDelayedCalls() if "_go_on" in str(call)], [])
+        await port.stopListening()
+
+    def leave_descriptors(self, number: int | None) -> None:
+        """
+        Let this process open so many descriptors more; None: as many as before.
+        """
+        if number is None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.limits)
+            return
+        self.limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, self.limits)
+        free: list[int] = []
+        try:
+            for _ in range(number + 1):
+                free.append(os.dup(0))
+        finally:
+            for each in free:
+                os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], self.limits[1]))
+
+    async def test_a_queue_for_many(self) -> None:
+        """
+        A few hundred clients can reconnect at once without one of them having to ask twice.
+        """
+        port = self.listening(self.reactor.listenTCP(0, self.recording(), interface="127.0.0.1"))
+        self.assertGreaterEqual(port.backlog, 500)
 
 
 class LeanUnixTests(OverLean, OverUnix, Guarantees, TestCase):

@@ -60,6 +60,24 @@ class WritingGuarantees(Run):
                 await self.a_turn()
         self.assertEqual(await reading, everything)
 
+    async def test_nothing_overtakes(self) -> None:
+        """
+        A write does not overtake one that waits, also when there is room again and the reactor has not seen it yet.
+        """
+        [(peer, recorder)] = await self.connect(receive_buffer=SMALL)
+        content = pattern(8 * MEGABYTE)
+        recorder.transport.write(content)
+        # Some of it goes, as much as the kernel takes, and the rest is what Twisted calls the data buffer.
+        start = await peer.read(MEGABYTE)
+        await self.round_trip()
+        self.assertGreater(len(recorder.transport.dataBuffer), 0)
+        taken = bytearray()
+        while len(taken) < 100_000:
+            taken += peer.socket.recv(100_000)
+        recorder.transport.write(b"behind")
+        recorder.transport.loseConnection()
+        self.assertEqual(start + taken + await peer.read_to_end(), content + b"behind")
+
     async def test_writing_nothing(self) -> None:
         """
         An empty write is none.
