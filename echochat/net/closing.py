@@ -14,20 +14,23 @@ there is a deadline, and then an abort.
 
 from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IReactorTime, ISSLTransport
 
 from echochat.net.deadlines import Deadlines
+from echochat.net.progress import unsent
 
 
 class Closer:
     """
-    Closes connections, each within a deadline.
+    Closes connections, each within a deadline: a peer that takes what it was sent has all the time that it needs for
+    that, and one that takes nothing more, or has everything and does not close, has ``grace``.
 
-    :param deadlines: sets the deadline of a closing transport; its ``expire`` must be :func:`abort`.
+    :param grace: seconds.
     """
 
-    def __init__(self, deadlines: "Deadlines[Any]") -> None:
-        self._deadlines = deadlines
+    def __init__(self, clock: IReactorTime, grace: float) -> None:
+        self._deadlines: Deadlines[Any] = Deadlines(clock, grace, self._late)
+        self._unsent: dict[Any, int] = {}
 
     def close(self, transport: Any, peer_has_closed: bool) -> None:
         """
@@ -36,6 +39,7 @@ class Closer:
 
         :param peer_has_closed: the peer's end has come already.
         """
+        self._unsent[transport] = unsent(transport)
         self._deadlines.set(transport)
         # A producer that is still registered keeps TLS, and a paused one plain TCP, from ever closing.
         transport.unregisterProducer()
@@ -56,13 +60,21 @@ class Closer:
         The connection is lost: nothing is left to do.
         """
         self._deadlines.clear(transport)
+        self._unsent.pop(transport, None)
 
+    def stop(self) -> None:
+        """
+        There are no connections any more.
+        """
+        self._deadlines.stop()
 
-def abort(transport: Any) -> None:
-    """
-    End a connection at once, with whatever was not sent.
-    """
-    transport.abortConnection()
+    def _late(self, transport: Any) -> None:
+        waiting = unsent(transport)
+        if waiting < self._unsent[transport]:
+            self._unsent[transport] = waiting
+            self._deadlines.set(transport)
+        else:
+            transport.abortConnection()
 
 
 def _can_half_close(transport: Any) -> bool:

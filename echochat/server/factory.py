@@ -13,7 +13,7 @@ from txaio.tx import make_logger
 from echochat.chat.people import Commons, People
 from echochat.chat.policy import GUEST_BURST, GUEST_RATE, Allowance
 from echochat.chat.session import Session
-from echochat.net.closing import Closer, abort
+from echochat.net.closing import Closer
 from echochat.net.deadlines import Deadlines
 from echochat.net.gate import Gate
 from echochat.net.limits import AddressLimit, is_remote
@@ -69,8 +69,7 @@ class EchoChatFactory(Factory):
         self.first_line = Deadlines(clock, settings.first_line, EchoChatProtocol.first_line_is_late)
         self.idle = Deadlines(clock, settings.idle, EchoChatProtocol.is_idle)
         self.stall = Deadlines(clock, settings.stall, EchoChatProtocol.is_stalled)
-        self._closing: Deadlines[Any] = Deadlines(clock, GRACE, abort)
-        self.closer = Closer(self._closing)
+        self.closer = Closer(clock, GRACE)
         self.bans = Bans(clock)
         self._gate = gate if gate is not None else Gate(settings.max_connections)
         self._addresses = AddressLimit(clock, settings.per_address)
@@ -160,8 +159,8 @@ class EchoChatFactory(Factory):
         """
         There are no connections any more, and nothing to wait for.
         """
-        for deadlines in (self.first_line, self.idle, self.stall, self._closing):
-            deadlines.stop()
+        for timers in (self.first_line, self.idle, self.stall, self.closer):
+            timers.stop()
 
 
 class _Refusal(Protocol):
