@@ -112,6 +112,7 @@ class EchoChatProtocol(Protocol):
         self.full = False
         self.factory.stall.clear(self)
         self._read_on()
+        self.flush()
         if self._participant is not None and self._state is State.OPEN:
             self._participant.wake()
 
@@ -137,8 +138,7 @@ class EchoChatProtocol(Protocol):
             self._cause = "the client closed" if reason.check(ConnectionDone) else "the connection was lost"
         elif reason.check(ConnectionAborted):
             self._cause += ", and the client did not let go in time"
-        self._end_session()
-        self._state = State.GONE
+        self._end_session(State.GONE)
         self.factory.disconnected(self)
         counters = self.factory.exchange.counters
         counters.lines += self._session.lines
@@ -174,12 +174,12 @@ class EchoChatProtocol(Protocol):
         if self._performing or (self._state is not State.OPEN and self._state is not State.LEAVING):
             return
         session = self._session
-        self._send(session.replies.take())
-        if self._participant is not None:
-            self._participant.replies_sent()
-        if session.can_go_on:
-            self._perform(session.go_on())
-            return
+        self._send_due()
+        # One line that waited after the other, and its reply sent before the next: whoever does not read the replies
+        # is not given more of them.
+        while session.can_go_on and not self.full:
+            self._do(session.go_on())
+            self._send_due()
         session.settle()
         answered = not session.replies.waiting and not session.holds
         if self._close_when_answered is not None:
@@ -309,24 +309,30 @@ class EchoChatProtocol(Protocol):
             self.transport.pauseProducing()
 
     def _perform(self, effects: list[Effect]) -> None:
+        self._do(effects)
+        self.flush()
+
+    def _do(self, effects: list[Effect]) -> None:
         """
-        Do what the session asks. What is answered at once is sent together, in the end.
+        Do what the session asks. What is answered at once is sent together, when all is done.
         """
         self._performing = True
         try:
-            while effects:
-                for effect in effects:
-                    if isinstance(effect, Close):
-                        self._close_when_answered = effect
-                        self._state = State.LEAVING
-                    elif isinstance(effect, LogIn | UseToken):
-                        self._identify().perform(effect)
-                    else:
-                        self._participate().perform(effect)
-                effects = self._session.go_on() if self._session.can_go_on else []
+            for effect in effects:
+                if isinstance(effect, Close):
+                    self._close_when_answered = effect
+                    self._state = State.LEAVING
+                elif isinstance(effect, LogIn | UseToken):
+                    self._identify().perform(effect)
+                else:
+                    self._participate().perform(effect)
         finally:
             self._performing = False
-        self.flush()
+
+    def _send_due(self) -> None:
+        self._send(self._session.replies.take())
+        if self._participant is not None:
+            self._participant.replies_sent()
 
     def _identify(self) -> Login:
         if self._login is None:
@@ -356,13 +362,14 @@ class EchoChatProtocol(Protocol):
         self._cause = cause
         if bye is not None:
             self._send(bye.encode())
-        self._end_session()
-        self._state = State.CLOSING
+        self._end_session(State.CLOSING)
         self.factory.forget(self)
         self.factory.closer.close(self.transport, self._peer_has_closed)
 
-    def _end_session(self) -> None:
-        if self._state is State.OPEN or self._state is State.LEAVING:
+    def _end_session(self, state: State) -> None:
+        before, self._state = self._state, state
+        # In that state nothing is answered: what is given up now has no reply, and lets nothing begin that waited.
+        if before is State.OPEN or before is State.LEAVING:
             if self._login is not None:
                 self._login.end()
             if self._participant is not None:
