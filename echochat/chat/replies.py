@@ -3,6 +3,12 @@ Replies in the order of the lines they answer, whichever of them is known first 
 """
 
 from collections import deque
+from typing import Final
+
+ENOUGH: Final = 65_536
+"""
+Bytes of replies that are known and have not been taken: then no more should be made.
+"""
 
 
 class Slot:
@@ -21,10 +27,11 @@ class Replies:
     Collect replies, and give those before the first unknown one.
     """
 
-    __slots__ = ("_ready", "_slots")
+    __slots__ = ("_ready", "_size", "_slots")
 
     def __init__(self) -> None:
         self._ready: list[bytes] = []
+        self._size = 0
         # Made only for a connection that once had to wait: most never do, and an empty deque is 600 bytes.
         self._slots: deque[Slot] | None = None
 
@@ -35,10 +42,18 @@ class Replies:
         """
         return len(self._slots) if self._slots else 0
 
+    @property
+    def are_enough(self) -> bool:
+        """
+        Whether so many bytes are known that they should be taken before more are added.
+        """
+        return self._size >= ENOUGH
+
     def add(self, answer: bytes) -> None:
         """
         The next reply is known at once.
         """
+        self._size += len(answer)
         if self._slots:
             self.reserve().answer = answer
         else:
@@ -64,6 +79,7 @@ class Replies:
         """
         A reply has become known. Each slot is filled once.
         """
+        self._size += len(answer)
         slot.answer = answer
         slots = self._slots
         while slots and (known := slots[0].answer) is not None:
@@ -80,6 +96,7 @@ class Replies:
             return b""
         answer = self._ready[0] if len(self._ready) == 1 else b"".join(self._ready)
         self._ready = []
+        self._size -= len(answer)
         return answer
 
     def abandon(self) -> None:

@@ -62,7 +62,7 @@ class Session:
         # Whether a line has come that no browser begins with: until then each is looked at.
         self._trusted = False
         self._closing = False
-        # Lines whose turn has not come: something before them is not answered yet.
+        # Lines whose turn has not come: something before them is not answered yet, or the replies are many.
         self._held: list[Line | Overlong] = []
         self._asking = False
         # Whether a chunk of plain messages may be answered as a whole: the conversation has begun, is not ending,
@@ -198,7 +198,7 @@ class Session:
             self._held += lines
             return
         for index, line in enumerate(lines):
-            if self._asking or not self._take_line(line, effects):
+            if self._asking or self.replies.are_enough or not self._take_line(line, effects):
                 self._held = lines[index:]
                 return
             self._lines += 1
