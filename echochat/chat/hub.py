@@ -111,6 +111,8 @@ class Hub:
         """
         Whoever follows with this cursor has another name now.
         """
+        if old == new:
+            return
         log = cursor.log
         presence = self._presence[log.name]
         known = presence.leave(old)

@@ -3,6 +3,7 @@ Who is at the other end of a connection, and what they may do.
 """
 
 from enum import Enum
+from math import ceil
 from typing import Final
 
 from echochat.chat.effects import Renamed
@@ -160,4 +161,5 @@ class Person:
         if self.kind == GUEST and self._allowance is not None:
             wait = self._allowance.spend(self._commons.now())
             if wait:
-                raise CommandError("slow-down", f"you publish faster than guests may: try again in {wait:.1f} seconds")
+                seconds = ceil(wait * 10) / 10
+                raise CommandError("slow-down", f"you publish faster than guests may: try again in {seconds} seconds")
