@@ -34,31 +34,44 @@ class HashingBusy(LoginDenied):
     """
 
 
+class _ModestThread(threading.Thread):
+    """
+    A thread of lower priority, so that a flood of logins leaves the reactor's thread its share of the processors. On
+    Linux the priority is a thread's own; elsewhere it would be the process's, and is left alone.
+    """
+
+    def run(self) -> None:
+        if sys.platform == "linux":
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        super().run()
+
+
+class _ModestPool(ThreadPool):
+    threadFactory = _ModestThread
+
+
 class HashingPool:
     """
     Threads that check passwords. They are started by the first check and end with the reactor.
 
     :param get_reactor: returns the reactor; called with the first check, for a checker is made before the reactor is.
     :param check: takes the PHC string and the password, and tells whether they match; called on a thread.
+    :param pool: has the threads, and is not started yet.
     """
 
     def __init__(
         self,
         get_reactor: Callable[[], Any],
         check: Callable[[str, bytes], bool] = verify,
-        threads: int = THREADS,
-        waiting: int = WAITING,
-        make_pool: Callable[[int], Any] = lambda threads: ThreadPool(0, threads, "echochat-hashing"),
+        pool: ThreadPool | None = None,
     ) -> None:
         self._get_reactor = get_reactor
         self._check = check
-        self._most = threads + waiting
+        self._pool = pool or _ModestPool(0, THREADS, "hashing")
+        self._reactor: Any = None
         self._active = 0
         self._stopped = False
-        self._make_pool = make_pool
-        self._threads = threads
-        self._reactor: Any = None
-        self._pool: Any = None
 
     @property
     def active(self) -> int:
@@ -73,17 +86,16 @@ class HashingPool:
 
         The Deferred fails with :exc:`HashingBusy` when too many wait already, or the reactor stops.
         """
-        if self._active >= self._most or self._stopped:
+        if self._active >= THREADS + WAITING or self._stopped:
             return fail(HashingBusy("too many logins are being checked"))
-        if self._pool is None:
+        if self._reactor is None:
             self._start()
         self._active += 1
         result: Deferred[bool] = Deferred()
 
         def work() -> bool:
             if result.called or self._stopped:  # nobody waits for it any more
-                return False
-            _let_others_go_first()
+                raise HashingBusy("too late")
             return self._check(phc, password)
 
         def done(success: bool, outcome: bool | Failure) -> None:
@@ -102,21 +114,9 @@ class HashingPool:
         End the threads; what still waits is not checked. Called with the reactor's end.
         """
         self._stopped = True
-        if self._pool is not None:
-            self._pool.stop()
+        self._pool.stop()
 
     def _start(self) -> None:
         self._reactor = self._get_reactor()
-        self._pool = self._make_pool(self._threads)
         self._pool.start()
         self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
-
-
-def _let_others_go_first() -> None:
-    """
-    Lower this thread's priority, so that a flood of logins leaves the reactor's thread its share of the processors.
-    On Linux the priority is a thread's own; elsewhere it would be the process's, and is left alone.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
