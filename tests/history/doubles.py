@@ -5,8 +5,10 @@ Who listens, and what is told: for tests of histories.
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from echochat.history import Draft, IHistory, Page
+from echochat.history.sqlite.history import SQLiteHistory
 
 
 def draft(text: str, topic: str = "lobby", name: str = "alice", label: str | None = None, time: int = 1_000) -> Draft:
@@ -78,3 +80,19 @@ async def read_everything(history: IHistory, topic: str, limit: int = 100, max_b
         if page.events:
             after = page.events[-1].position
     return pages
+
+
+def when_probed_in_vain(history: SQLiteHistory) -> Deferred[None]:
+    """
+    :return: fires when this failed history has tried to recover for the next time, and not been able to.
+    """
+    tried: Deferred[None] = Deferred()
+    still_failed = history.still_failed
+
+    def fire(why: str, error: Failure, hopeless: bool) -> None:
+        history.still_failed = still_failed  # type: ignore[method-assign]  # as it was
+        still_failed(why, error, hopeless)
+        tried.callback(None)
+
+    history.still_failed = fire  # type: ignore[method-assign]  # the writer's report, listened to
+    return tried

@@ -114,7 +114,10 @@ class _Watch:
     def _sync(self, file: int, flags: int) -> int:
         result = self._sync_original(file, flags)
         if result == sqlite3.SQLITE_OK:
-            self._keep(self._paths[file])
+            try:
+                self._keep(self._paths[file])
+            except OSError:
+                return sqlite3.SQLITE_IOERR_FSYNC
         return int(result)
 
     def _delete(self, vfs: int, name: bytes, sync_directory: int) -> int:
@@ -143,19 +146,27 @@ class _Watch:
 _watches: list[_Watch] = []
 
 
+def library() -> ctypes.CDLL:
+    """
+    :return: SQLite's functions, as Python's own module uses them, whether it has them built in or loads them.
+    :raises NotPossible: when they cannot be reached.
+    """
+    try:
+        functions = ctypes.CDLL(importlib.import_module("_sqlite3").__file__)
+        functions.sqlite3_vfs_find, functions.sqlite3_vfs_register  # noqa: B018 looked up here, and not there
+    except (OSError, AttributeError) as error:
+        raise NotPossible(f"SQLite's functions cannot be reached: {error}") from error
+    return functions
+
+
 def install() -> None:
     """
-    From now on, watch every database that this process opens.
+    From now on, watch every database that this process opens. There is no way back: not for a process that tests.
 
     :raises NotPossible: when SQLite's functions cannot be reached.
     """
     if not _watches:
-        try:
-            # Whether SQLite is a library of its own or built in, its functions are found through Python's module.
-            library = ctypes.CDLL(importlib.import_module("_sqlite3").__file__)
-            _watches.append(_Watch(library))
-        except (OSError, AttributeError) as error:
-            raise NotPossible(f"SQLite's functions cannot be reached: {error}") from error
+        _watches.append(_Watch(library()))
 
 
 def cut(path: str) -> None:

@@ -8,16 +8,14 @@ import sqlite3
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from echochat.history import Draft, HistoryCorrupt, HistoryUnavailable, Stored
 from echochat.history.sqlite.history import SQLiteHistory
 from echochat.history.sqlite.settings import Settings
 from echochat.history.sqlite.writer import HistoryLost, Work
-from tests.history.doubles import Recorder, draft, texts
+from tests.history.doubles import Recorder, draft, texts, when_probed_in_vain
 from tests.history.faulty import Faults, sqlite_error
 
 
@@ -69,15 +67,7 @@ class FailureTests(TestCase):
         """
         Let time pass until the history has tried to recover, and not been able to.
         """
-        tried: Deferred[None] = Deferred()
-        still_failed = self.history.still_failed
-
-        def fire(why: str, error: Failure, hopeless: bool) -> None:
-            self.history.still_failed = still_failed  # type: ignore[method-assign]
-            still_failed(why, error, hopeless)
-            tried.callback(None)
-
-        self.history.still_failed = fire  # type: ignore[method-assign]
+        tried = when_probed_in_vain(self.history)
         self.clock.advance(seconds)
         await tried
 

@@ -1,0 +1,110 @@
+"""
+A process that appends to a history until it is stopped: for tests that kill it.
+
+Run as ``python -m tests.history.victim DESCRIPTION FIRST``. One publisher appends the labelled texts FIRST, FIRST + 1
+and so on, several appends at a time. It says one line for each thing that happens: ``open HEAD``, ``acked N POSITION``,
+``unavailable``, ``available``, ``refused WHY``. Ends when its standard input does.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet import reactor, stdio
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import react
+
+from echochat.history import Draft, HistoryRefused, HistoryUnavailable, from_string
+
+IN_FLIGHT = 4
+DRAFTS = 3
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+class Publisher(Protocol):
+    """
+    Appends for as long as there is standard input.
+    """
+
+    def __init__(self, description: str, first: int) -> None:
+        self.history = from_string(description, reactor)
+        self.next = first
+        self.unacknowledged: list[int] = []
+        self.ended: Deferred[None] = Deferred()
+        self.closing = False
+
+    # Called by the history.
+
+    def arrived(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
+        pass
+
+    def became_unavailable(self, why: str) -> None:
+        say("unavailable", why)
+
+    def became_available(self) -> None:
+        say("available")
+        self.start()
+
+    # Called by Twisted.
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closing = True
+        self.history.close().chainDeferred(self.ended)
+
+    # Ours.
+
+    async def run(self) -> None:
+        try:
+            await self.history.open(self)
+        except HistoryRefused as error:
+            say("refused", error)
+            return
+        say("open", self.history.head)
+        stdio.StandardIO(self)
+        self.start()
+        await self.ended
+
+    def start(self) -> None:
+        """
+        Begin, or begin again with what was not acknowledged.
+        """
+        self.next = min([self.next, *self.unacknowledged])
+        self.unacknowledged.clear()
+        for _ in range(IN_FLIGHT):
+            self.append()
+
+    def append(self) -> None:
+        numbers = range(self.next, self.next + DRAFTS)
+        self.next += DRAFTS
+        drafts = [Draft("lobby", "victim", str(number), str(number), 1 << 42) for number in numbers]
+        self.unacknowledged.extend(numbers)
+        self.history.append(drafts).addCallback(self.acknowledged, numbers).addErrback(self.failed)
+
+    def acknowledged(self, stored: Any, numbers: range) -> None:
+        for number, position in zip(numbers, stored.positions, strict=True):
+            self.unacknowledged.remove(number)
+            say("acked", number, position)
+        if not self.closing:
+            self.append()
+
+    def failed(self, why: Any) -> None:
+        why.trap(HistoryUnavailable)
+
+
+async def _publish(reactor: Any, description: str, first: str) -> None:
+    await Publisher(description, int(first)).run()
+
+
+def main() -> None:
+    """
+    Run with the arguments of the command line.
+    """
+    react(lambda reactor, *arguments: Deferred.fromCoroutine(_publish(reactor, *arguments)), sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
