@@ -78,9 +78,9 @@ $(VENV)/installed-test: WHAT := .[test]
 $(VENV)/installed-check: WHAT := .[test,check,bench]
 $(VENV)/installed-bench: WHAT := .[bench]
 
-FLOORS := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+FLOORS := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	wanted = project["dependencies"] + project["optional-dependencies"]["test"]; \
-	print(*(line.replace("[toml]", "").replace("[crypto]", "").replace(">=", "==") for line in wanted), sep="\n")
+	print(*(re.sub("\[.*\]", "", line).replace(">=", "==") for line in wanted), sep="\n")
 
 $(VENV)/installed-oldest: $(VENV)/made-of pyproject.toml
 	@echo 'Installing the oldest versions in $(VENV) ...'
