@@ -9,12 +9,12 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.history.errors import HistoryRefused
+from echochat.net.endpoints import server_endpoint
 from echochat.net.gate import Gate
 from echochat.server.control import ControlFactory
 from echochat.server.factory import GRACE, EchoChatFactory
@@ -121,13 +121,13 @@ class EchoChatService(Service):
         # Without the mask everybody could open the socket between its making and Twisted's chmod.
         mask = os.umask(0o177)
         try:
-            listening: Deferred[Any] = serverFromString(self._reactor, f"{endpoint}:mode=600").listen(self._control[1])
+            listening: Deferred[Any] = server_endpoint(self._reactor, f"{endpoint}:mode=600").listen(self._control[1])
         finally:
             os.umask(mask)
         return listening.addCallback(self._ports.append)
 
     def _listen_on(self, endpoint: str) -> Deferred[None]:
-        listening: Deferred[Any] = serverFromString(self._reactor, endpoint).listen(self._factory)
+        listening: Deferred[Any] = server_endpoint(self._reactor, endpoint).listen(self._factory)
         return listening.addCallback(self._listening, endpoint)
 
     def _deaf_after_all(self, failure: Failure, endpoint: str) -> None:

@@ -1,11 +1,15 @@
 """
-Pointers for ``twistd`` and ``twist``: nothing of the project is imported until a command is chosen.
+Pointers for ``twistd`` and ``twist``, and for endpoint descriptions: nothing of the project is imported until one of
+them is used.
 """
+
+from importlib import import_module
 
 from twisted.application.service import ServiceMaker
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory
+from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor, IStreamServerEndpointStringParser
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
@@ -27,6 +31,34 @@ class _Argon2:
         return make_checker(argstring)
 
 
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class _Listening:
+    """
+    A kind of endpoint to listen on.
+    """
+
+    def __init__(self, prefix, module):
+        self.prefix = prefix
+        self._module = module
+
+    def parseStreamServer(self, reactor, *arguments, **options):
+        return import_module(self._module).parse_server(reactor, *arguments, **options)
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class _Connecting:
+    """
+    A kind of endpoint to connect to.
+    """
+
+    def __init__(self, prefix, module):
+        self.prefix = prefix
+        self._module = module
+
+    def parseStreamClient(self, reactor, *arguments, **options):
+        return import_module(self._module).parse_client(reactor, *arguments, **options)
+
+
 server = ServiceMaker(
     "echochat",
     "echochat.tap.server",
@@ -35,3 +67,8 @@ server = ServiceMaker(
 )
 
 argon2 = _Argon2()
+
+# Twisted has a "tls" of its own, which ours shall neither hide nor be hidden by: see echochat.net.endpoints.
+tls_server = _Listening("echochat-tls", "echochat.net.tls.ports")
+tls_client = _Connecting("echochat-tls", "echochat.net.tls.connecting")
+proxied = _Listening("proxied", "echochat.net.proxied")

@@ -1,0 +1,74 @@
+"""
+From what people write to endpoints.
+
+``tls:`` is also a name of Twisted's own, for a directory of certificates of a web server, and which of two plugins with
+one name is found depends on how they were installed. So ours are registered as ``echochat-tls``, and here ``tls:`` is
+short for it. ``proxied:`` is ours alone.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+
+_SHORT: Final = "tls"
+_OURS: Final = "echochat-tls"
+
+
+def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    """
+    Where to listen.
+
+    :raises ValueError: the description cannot be understood; the text says why.
+    """
+    endpoint: IStreamServerEndpoint = serverFromString(reactor, _in_full(description))
+    return endpoint
+
+
+def client_endpoint(reactor: Any, description: str) -> IStreamClientEndpoint:
+    """
+    Where to connect.
+
+    :raises ValueError: the description cannot be understood; the text says why.
+    """
+    endpoint: IStreamClientEndpoint = clientFromString(reactor, _in_full(description))
+    return endpoint
+
+
+def _in_full(description: str) -> str:
+    kind, colon, rest = description.partition(":")
+    return f"{_OURS}:{rest}" if colon and kind.lower() == _SHORT else description
+
+
+def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """
+    :param given: the names of the options in a description.
+    :raises ValueError: one is not known.
+    """
+    for name in given:
+        if name not in known:
+            listed = ", ".join(f"{each}=" for each in known)
+            raise ValueError(f"{kind}: has no option {name}=; it has {listed}")
+
+
+def to_port(kind: str, text: str | None) -> int:
+    """
+    :raises ValueError: this is no port.
+    """
+    if text is None or not (text.isascii() and text.isdigit() and int(text) < 65_536):
+        raise ValueError(f"{kind}: needs a port from 0 to 65535, as in {kind}:7443")
+    return int(text)
+
+
+def to_seconds(kind: str, name: str, text: str) -> float:
+    """
+    :raises ValueError: this is no length of time.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 3_600:
+        raise ValueError(f"{kind}: {name}= is in seconds, up to 3600")
+    return seconds

@@ -1,0 +1,134 @@
+"""
+The transport that a protocol has over TLS, and what stands in the protocol's place until the handshake is over.
+"""
+
+from typing import Any
+from typing import Protocol as Structure
+
+from OpenSSL.SSL import Error
+from twisted.internet.interfaces import IAddress, IHandshakeListener, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echochat.net.tls.names import certificate_name
+from echochat.net.tls.reasons import TlsFailed, cause_in_words
+
+
+@implementer(ISSLTransport)
+class TlsTransport(TLSMemoryBIOProtocol):
+    """
+    One end of a connection with TLS.
+
+    It is Twisted's without the part that gathers small writes until the next turn: the protocols here write once in a
+    turn, and a timer for each echo would cost more than the echo.
+
+    :cvar other_end: what to call the other end in a message.
+    :ivar refusal: why the other end's certificate was refused, in words; empty: it was not.
+    """
+
+    other_end = "the other end"
+    refusal = ""
+
+    # Called by Twisted
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        error = self._reason or reason
+        if error.check(Error):
+            # OpenSSL's own words are for programmers.
+            self._reason = Failure(TlsFailed(self.cause(error)))
+        super().connectionLost(reason)
+
+    # Called by the protocol
+
+    @property
+    def verified_name(self) -> str | None:
+        """
+        The name in the other end's certificate: see :func:`echochat.net.tls.names.peer_name`.
+        """
+        if self._tlsConnection is None or not self._handshakeDone:
+            return None
+        certificate = self._tlsConnection.get_peer_certificate(as_cryptography=True)
+        return None if certificate is None else certificate_name(certificate)
+
+    # Called by the handshake
+
+    def cause(self, reason: Failure) -> str:
+        """
+        Why the connection has ended, in words.
+        """
+        if isinstance(reason.value, TlsFailed):
+            return str(reason.value)
+        return cause_in_words(reason, self.refusal, self.other_end)
+
+    def hand_over(self, protocol: Any) -> None:
+        """
+        The handshake is over: from now on the connection is this protocol's.
+        """
+        self.wrappedProtocol = protocol
+        protocol.makeConnection(self)
+        if IHandshakeListener.providedBy(protocol):
+            protocol.handshakeCompleted()
+
+
+class HandshakeOwner(Structure):
+    """
+    Whoever began a handshake.
+    """
+
+    def begun(self, handshake: "Handshake") -> None:
+        """
+        The connection is there.
+        """
+
+    def accepted(self, handshake: "Handshake") -> None:
+        """
+        Both ends have accepted each other, as far as this one knows: the client of TLS 1.3 is the first to know.
+        """
+
+    def failed(self, handshake: "Handshake", reason: Failure) -> None:
+        """
+        The connection has ended before that, or without anybody to hand it to.
+        """
+
+
+@implementer(IHandshakeListener)
+class Handshake(Protocol):
+    """
+    Stands where the protocol will be, until the other end was accepted.
+
+    Twisted tells a protocol of a connection before its handshake, and of one that is refused in it as well; and with
+    TLS 1.3 a client is done, and may send, before the server has seen its certificate. So the protocol proper is not
+    made before the handshake is over, and there is nobody whom a byte could reach.
+
+    :ivar address: the other end's.
+    :ivar cause: why this end broke it off, in words; empty: it did not.
+    """
+
+    transport: TlsTransport
+
+    def __init__(self, owner: HandshakeOwner, address: IAddress | None) -> None:
+        self._owner = owner
+        self.address = address
+        self.cause = ""
+
+    # Called by Twisted
+
+    def connectionMade(self) -> None:
+        self._owner.begun(self)
+
+    def handshakeCompleted(self) -> None:
+        self._owner.accepted(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._owner.failed(self, reason)
+
+    # Called by the owner
+
+    def break_off(self, cause: str) -> None:
+        """
+        Do not wait for the other end any longer.
+        """
+        self.cause = cause
+        self.transport.abortConnection()
