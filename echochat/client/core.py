@@ -206,7 +206,7 @@ class ClientCore:
         The request to which this belongs: always the oldest, if the two agree.
         """
         if not self._unanswered:
-            raise ProtocolViolation("the server answered what was not asked; is it an echochat server?")
+            raise ProtocolViolation("what came answers nothing that was asked: is it an echochat server?")
         request = self._unanswered[0]
         is_command = request.line.startswith(b"/") and not request.line.startswith(b"//")
         if isinstance(answer, Echo):
@@ -217,5 +217,5 @@ class ClientCore:
         else:
             agreed = is_command and answer.label == request.label
         if not agreed:
-            raise ProtocolViolation("the server's replies do not follow the order of the requests")
+            raise ProtocolViolation("what came does not answer what was asked: is it an echochat server?")
         return request

@@ -10,7 +10,6 @@ and therefore can have a queue.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -24,13 +23,13 @@ from echochat.client.core import (
     Answered,
     Arrival,
     ClientCore,
-    Item,
     News,
     ProtocolViolation,
     Request,
     encode_command,
     encode_message,
 )
+from echochat.client.outcomes import Disconnected, Refused, Reply
 from echochat.client.stream import IStream
 from echochat.wire.answers import Bye, Echo, Err
 
@@ -38,40 +37,6 @@ GRACE: Final = 5.0
 """
 Seconds that :meth:`Client.close` gives the server to answer what is on the way.
 """
-
-
-class Refused(Exception):
-    """
-    The server answered ``/err``: one of the protocol's codes, and an explanation for a person.
-    """
-
-    def __init__(self, code: str, explanation: str) -> None:
-        super().__init__(f"{code}: {explanation}")
-        self.code = code
-        self.explanation = explanation
-
-
-class Disconnected(Exception):
-    """
-    The connection ended before the answer came: it may have been carried out or not.
-
-    :ivar bye: the server's last words, where it had any.
-    """
-
-    def __init__(self, why: str, bye: Bye | None = None) -> None:
-        super().__init__(why)
-        self.bye = bye
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """
-    How a command was answered: the closing line's verb and what follows it, and the item lines before it.
-    """
-
-    verb: str
-    rest: str
-    items: tuple[Item, ...]
 
 
 @implementer(IPushProducer)
@@ -84,6 +49,8 @@ class Client(Protocol):
 
     :param clock: measures the deadlines.
     :param on_news: is called with each event, gap, presence and farewell, in the order of their arrival.
+    :ivar reading: whether anything is taken from the server.
+    :ivar last_heard: when something came from the server, on the clock.
     """
 
     transport: IStream
@@ -101,6 +68,8 @@ class Client(Protocol):
         self._violation: ProtocolViolation | None = None
         self._end: Disconnected | None = None
         self._deadline: IDelayedCall | None = None
+        self.reading = True
+        self.last_heard = clock.seconds()
 
     # Called by Twisted
 
@@ -109,6 +78,7 @@ class Client(Protocol):
         self._registered = True
 
     def dataReceived(self, data: bytes) -> None:
+        self.last_heard = self._clock.seconds()
         try:
             for arrival in self._core.feed(data):
                 self._arrived(arrival)
@@ -162,6 +132,13 @@ class Client(Protocol):
         """
         return self._ask(encode_command(verb, *arguments, label=label), timeout)
 
+    @property
+    def unanswered(self) -> int:
+        """
+        How many requests are on the way.
+        """
+        return self._core.unanswered
+
     def ready(self) -> Deferred[None]:
         """
         Fire when the transport can take more: await this before each request of a long pipeline.
@@ -190,12 +167,16 @@ class Client(Protocol):
         """
         Take nothing from the server until :meth:`resume_reading`: no news, but no replies either.
         """
+        self.reading = False
         self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
         """
         Go on after :meth:`pause_reading`.
         """
+        self.reading = True
+        # The silence until now was ours.
+        self.last_heard = self._clock.seconds()
         self.transport.resumeProducing()
 
     def close(self, *, grace: float = GRACE) -> Deferred[Disconnected]:

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred
 from echochat.client.address import ServerAddress
 from echochat.client.core import News
 from echochat.client.keys import bind_keys
-from echochat.client.protocol import Client, Disconnected, Refused, Reply, connect
+from echochat.client.outcomes import Disconnected, Refused, Reply
+from echochat.client.protocol import Client, connect
 from echochat.client.rendering import render
 from echochat.client.running import CommandFailed
 from echochat.client.screen import Screen

@@ -5,24 +5,14 @@ The Twisted client of one connection.
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.core import News
-from echochat.client.protocol import Client, Disconnected, Refused, Reply
+from echochat.client.outcomes import Disconnected, Refused, Reply
+from echochat.client.protocol import Client
 from echochat.wire.answers import Bye, Drain, Info
-
-
-class AbortableTransport(StringTransport):
-    """
-    A transport that can be aborted, as the real ones.
-    """
-
-    aborted = False
-
-    def abortConnection(self) -> None:
-        self.aborted = True
+from tests.client.in_memory import AbortableTransport
 
 
 class ClientTestCase(SynchronousTestCase):
