@@ -18,6 +18,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from twisted.internet import reactor as _reactor
@@ -46,7 +47,7 @@ TWIST = (sys.executable, "-c", "from twisted.application.twist._twist import Twi
 
 Started = TypeVar("Started", bound="Program")
 
-_LISTENING = re.compile(rb"listening on \S+ port (\d+)")
+_LISTENING = rb"listening on \S+ port (\d+)"
 
 
 class ProgramEnded(Exception):
@@ -70,7 +71,7 @@ class Program(ProcessProtocol):
         self.output = b""
         self.exit_code: int | None = None
         self._command = command
-        self._waiting: list[tuple[re.Pattern[bytes], Deferred[re.Match[bytes]]]] = []
+        self._waiting: list[tuple[bytes, int, Deferred[re.Match[bytes]]]] = []
         self._ended: list[Deferred[int]] = []
         running = reactor.spawnProcess(self, command[0], command, {**os.environ, **environment}, directory)
         self.pid: int = running.pid
@@ -89,20 +90,21 @@ class Program(ProcessProtocol):
         """
         self.transport.closeStdin()
 
-    def until(self, pattern: bytes, seconds: float = DEADLINE) -> "Deferred[re.Match[bytes]]":
+    def until(self, pattern: bytes, times: int = 1, seconds: float = DEADLINE) -> "Deferred[re.Match[bytes]]":
         """
-        Wait until the output has something that matches the pattern.
+        Wait until the output has something that matches the pattern, so many times.
 
         The Deferred fails with :exc:`ProgramEnded` when the program ends before that.
+
+        :return: the last of these matches.
         """
-        compiled = re.compile(pattern)
-        found = compiled.search(self.output)
+        found = self._find(pattern, times)
         if found is not None:
             return succeed(found)
         if self.exit_code is not None:
             return fail(ProgramEnded(self._story(f"ended and did not write {pattern!r}")))
         waiting: Deferred[re.Match[bytes]] = Deferred()
-        self._waiting.append((compiled, waiting))
+        self._waiting.append((pattern, times, waiting))
         return self._within(seconds, waiting, f"did not write {pattern!r}")
 
     def end(self, seconds: float = DEADLINE) -> "Deferred[int]":
@@ -126,7 +128,8 @@ class Program(ProcessProtocol):
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = DEADLINE) -> "Deferred[int]":
         """
-        Send a signal, and wait for the end.
+        Send a signal, and wait for the end. A process that listens may not yet be ready to take signals as it should:
+        one that has answered is.
 
         :return: as from :meth:`end`.
         """
@@ -138,12 +141,12 @@ class Program(ProcessProtocol):
     def outReceived(self, data: bytes) -> None:
         self.output += data
         waiting, self._waiting = self._waiting, []
-        for pattern, deferred in waiting:
-            found = pattern.search(self.output)
+        for pattern, times, deferred in waiting:
             if deferred.called:
                 continue
+            found = self._find(pattern, times)
             if found is None:
-                self._waiting.append((pattern, deferred))
+                self._waiting.append((pattern, times, deferred))
             else:
                 deferred.callback(found)
 
@@ -158,15 +161,18 @@ class Program(ProcessProtocol):
             number = getattr(value, "signal", None)
             self.exit_code = -number if number is not None else int(getattr(value, "exitCode", -1))
         waiting, self._waiting = self._waiting, []
-        for pattern, deferred in waiting:
+        for pattern, _, deferred in waiting:
             if not deferred.called:
-                deferred.errback(ProgramEnded(self._story(f"ended and did not write {pattern.pattern!r}")))
+                deferred.errback(ProgramEnded(self._story(f"ended and did not write {pattern!r}")))
         ended, self._ended = self._ended, []
         for each in ended:
             if not each.called:
                 each.callback(self.exit_code)
 
     # Ours
+
+    def _find(self, pattern: bytes, times: int) -> re.Match[bytes] | None:
+        return next(islice(re.finditer(pattern, self.output), times - 1, None), None)
 
     def _within(self, seconds: float, waiting: "Deferred[Any]", what: str) -> "Deferred[Any]":
         def late(result: object, timeout: float) -> object:
@@ -190,7 +196,7 @@ class Server(Program):
 
         :return: on which TCP port: the first that its log tells of.
         """
-        return self.until(_LISTENING.pattern, seconds).addCallback(lambda found: int(found[1]))
+        return self.until(_LISTENING, 1, seconds).addCallback(lambda found: int(found[1]))
 
     def ports(self, number: int, seconds: float = DEADLINE) -> "Deferred[list[int]]":
         """
@@ -198,9 +204,8 @@ class Server(Program):
 
         :return: which, in the order in which its log tells of them.
         """
-        all_of_them = rb"(?s)(?:listening on \S+ port \d+.*?){%d}" % number
-        return self.until(all_of_them, seconds).addCallback(
-            lambda found: [int(port) for port in _LISTENING.findall(self.output)]
+        return self.until(_LISTENING, number, seconds).addCallback(
+            lambda found: [int(port) for port in re.findall(_LISTENING, self.output)]
         )
 
 
