@@ -15,6 +15,12 @@ NEW_PER_WINDOW: Final = 2
 New connections from one address in ten seconds, as a multiple of those that it may have at once.
 """
 
+MOST_REMEMBERED: Final = 10_000
+"""
+How many addresses' new connections are remembered: 8 MB. When there are more the oldest are forgotten, so that whoever
+comes from ever other addresses, as anyone with an IPv6 network can, costs no more than that.
+"""
+
 RESERVED_DESCRIPTORS: Final = 128
 """
 Kept for history, logs, name lookups and reloads when all connections are taken.
@@ -38,9 +44,10 @@ def raise_descriptor_limit() -> int:
 
 def connections_for(descriptors: int) -> int:
     """
-    How many connections a process with so many descriptors can serve.
+    How many connections a process with so many descriptors can serve: all but those kept in reserve, which are
+    half of them at most.
     """
-    return max(1, descriptors - max(RESERVED_DESCRIPTORS, descriptors // 20))
+    return max(1, descriptors - min(max(RESERVED_DESCRIPTORS, descriptors // 20), descriptors // 2))
 
 
 class AddressLimit:
@@ -70,7 +77,11 @@ class AddressLimit:
             return ""
         now = self._clock.seconds()
         self._sweep(now)
-        recent = self._recent.setdefault(source, deque(maxlen=self.most * NEW_PER_WINDOW))
+        recent = self._recent.get(source)
+        if recent is None:
+            if len(self._recent) >= MOST_REMEMBERED:
+                del self._recent[next(iter(self._recent))]
+            recent = self._recent[source] = deque(maxlen=self.most * NEW_PER_WINDOW)
         crowded = len(recent) == recent.maxlen and now - recent[0] < NEW_WINDOW
         if crowded or self._open.get(source, 0) >= self.most:
             return None
