@@ -9,7 +9,7 @@ address (HAProxy, *The PROXY protocol*, section 2).
 from dataclasses import dataclass
 from ipaddress import IPv6Address as IPv6
 from ipaddress import ip_address, ip_network
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
@@ -32,6 +32,12 @@ from echochat.net.deadlines import Deadlines
 from echochat.net.endpoints import server_endpoint, to_seconds
 from echochat.net.layers import listen_over
 from echochat.wire.proxy import Address, ProxyHeader, ProxyHeaderError, ProxyHeaderReader, SocketAddress
+
+if TYPE_CHECKING:
+    _WrappingFactory = WrappingFactory["ProxiedTransport"]
+else:
+    # Generic since Twisted 26 only.
+    _WrappingFactory = WrappingFactory
 
 WITHIN: Final = 3.0
 """
@@ -161,7 +167,7 @@ class ProxiedTransport(ProtocolWrapper):
         self.transport.abortConnection()
 
 
-class ProxiedFactory(WrappingFactory[ProxiedTransport]):
+class ProxiedFactory(_WrappingFactory):
     """
     Asks the wrapped factory for a protocol when a connection's header was read.
 
