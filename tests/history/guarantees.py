@@ -28,12 +28,14 @@ else:
 
 class HistoryGuarantees(_Base):
     """
-    Mix into a TestCase. The history's clock is ``self.pass_time``'s; a history that is made of real threads may let
-    real time pass instead of ignoring it.
+    Mix into a TestCase. A history that is made for it keeps :attr:`kept` events of a topic, and takes the time for its
+    dedupe window from :meth:`pass_time`.
     """
 
     receiver: Recorder
     history: IHistory
+    kept = 1_000
+    timeout = 30
 
     def make_history(self, deduplication: Deduplication) -> IHistory:
         """
@@ -46,6 +48,11 @@ class HistoryGuarantees(_Base):
         Let the clock of the dedupe window advance.
         """
         raise NotImplementedError
+
+    async def let_retention_work(self) -> None:
+        """
+        Wait until every topic holds few more than :attr:`kept` events.
+        """
 
     def settle(self) -> None:
         """
@@ -345,6 +352,26 @@ class HistoryGuarantees(_Base):
         self.assertEqual(self.history.waiting, 0)
         await self.stored(draft("y"))
         self.assertEqual(self.receiver.texts()[-1], "y")
+
+    async def test_what_retention_removed_is_told(self) -> None:
+        """
+        A subscriber that comes back too late learns which events it lost: the floor, the same from everywhere, and
+        every event above it.
+        """
+        for n in range(0, 3 * self.kept, 100):
+            await self.stored(*[draft(str(n + i), f"t{i % 2}") for i in range(200)])
+        await self.let_retention_work()
+        state = await self.history.topic("t1")
+        everything = [position for position, topic, _ in self.receiver.events if topic == "t1"]
+        self.assertIn(state.floor, everything[: -self.kept])
+        self.assertEqual(state.head, everything[-1])
+        pages = await read_everything(self.history, "t1")
+        self.assertEqual({page.floor for page in pages}, {state.floor})
+        kept = [event.position for page in pages for event in page.events]
+        self.assertEqual(kept, [position for position in everything if position > state.floor])
+        page = await self.history.read_before("t1", None, 10_000, 1 << 30)
+        self.assertEqual(([event.position for event in page.events], page.complete), (kept, True))
+        self.assertGreater(self.history.status.removed, 0)
 
     async def test_counters(self) -> None:
         """

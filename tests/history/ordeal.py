@@ -19,11 +19,13 @@ class Ordeal:
     """
     One history, and the processes that append to it, one after the other.
 
+    :param kept: how many events the history is to keep.
     :ivar acknowledged: the position of each number that a victim said was acknowledged.
     """
 
-    def __init__(self, path: str, kind: str = "sqlite") -> None:
+    def __init__(self, path: str, kind: str = "sqlite", kept: int = 1_000_000) -> None:
         self.path = path
+        self._kept = kept
         self.acknowledged: dict[int, int] = {}
         self._kind = kind
 
@@ -31,21 +33,18 @@ class Ordeal:
         """
         :param before: a command that runs the victim, if not itself.
         """
-        first = max(self.acknowledged, default=0) + 1
-        program = [*before, sys.executable] if before else [sys.executable]
-        return Victim([*program, "-m", "tests.history.victim", f"{self._kind}:{self.path}", str(first)], self)
+        return self._start(*before, sys.executable, "-m", "tests.history.victim")
 
     def start_watched(self) -> "Victim":
         """
         With power cuts to come.
         """
-        first = max(self.acknowledged, default=0) + 1
-        watched = ["-m", "tests.history.powercut", "tests.history.victim:main"]
-        return Victim([sys.executable, *watched, f"{self._kind}:{self.path}", str(first)], self)
+        return self._start(sys.executable, "-m", "tests.history.powercut", "tests.history.victim:main")
 
-    def stored(self) -> dict[int, int]:
+    def stored(self) -> tuple[dict[int, int], int]:
         """
-        :return: the position of each number that is in the history.
+        :return: the position of each number that is in the history, and the position up to which retention removed
+            them.
         """
         database = connect_reader(self.path)
         try:
@@ -58,17 +57,21 @@ class Ordeal:
                 complete = page.complete
         finally:
             database.close()
-        return _each_once(stored)
+        return _each_once(stored), page.floor
+
+    def _start(self, *command: str) -> "Victim":
+        first = max(self.acknowledged, default=0) + 1
+        return Victim([*command, f"{self._kind}:{self.path}", str(first), str(self._kept)], self)
 
     def verdict(self) -> list[str]:
         """
-        :return: what is wrong; nothing, if every acknowledged number is stored once, where it was said to be, and all
-            are in order.
+        :return: what is wrong; nothing, if every acknowledged number is stored once, where it was said to be (or was
+            removed by retention, which says so), and all are in order.
         """
         problems = list(check(self.path).problems)
-        stored = self.stored()
+        stored, floor = self.stored()
         for number, position in self.acknowledged.items():
-            if stored.get(number) != position:
+            if position > floor and stored.get(number) != position:
                 problems.append(f"{number} was acknowledged at {position}, and is at {stored.get(number)}")
         if list(stored) != sorted(stored):
             problems.append("the numbers are not in order")

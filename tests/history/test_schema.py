@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echochat.history import HistoryRefused
 from echochat.history.sqlite.history import SQLiteHistory
 from echochat.history.sqlite.lockfile import LockFile
-from echochat.history.sqlite.schema import STEPS, connect_writer, create_private, migrate
+from echochat.history.sqlite.schema import STEPS, connect_writer, create, migrate
 from echochat.history.sqlite.settings import Settings
 from tests.history.doubles import Recorder, draft
 
@@ -25,7 +25,7 @@ class MigrationTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = os.path.realpath(self.mktemp())
-        create_private(self.path)
+        create(self.path)
         self.database = connect_writer(self.path, sqlite3.Connection)
         self.addCleanup(self.database.close)
 
@@ -75,14 +75,6 @@ class MigrationTests(SynchronousTestCase):
         error = self.assertRaises(HistoryRefused, migrate, self.database, self.path)
         self.assertIn("newer version", str(error))
 
-    def test_somebody_elses_database_is_refused(self) -> None:
-        """
-        A mistyped path does not put our tables into another program's file.
-        """
-        self.database.execute("CREATE TABLE theirs (x)")
-        error = self.assertRaises(HistoryRefused, migrate, self.database, self.path)
-        self.assertIn("not a history", str(error))
-
 
 class LockFileTests(SynchronousTestCase):
     """
@@ -128,9 +120,12 @@ class OpeningTests(TestCase):
         """
         :return: what the operator is told.
         """
-        error = await self.assertFailure(self.history().open(Recorder()), HistoryRefused)
-        self.assertNotIn("\n", str(error))
-        return str(error)
+        try:
+            await self.history().open(Recorder())
+        except HistoryRefused as error:
+            self.assertNotIn("\n", str(error))
+            return str(error)
+        raise AssertionError("it was not refused")
 
     async def filled(self) -> None:
         """
@@ -185,6 +180,21 @@ class OpeningTests(TestCase):
             file.write(b"It was a dark and stormy night; " * 300)
         self.assertIn("corrupt", await self.refusal())
 
+    async def test_somebody_elses_database(self) -> None:
+        """
+        A mistyped path changes nothing in another program's file.
+        """
+        database = sqlite3.connect(self.path)
+        database.execute("CREATE TABLE theirs (x)")
+        database.close()
+        os.chmod(self.path, 0o640)
+        with open(self.path, "rb") as file:
+            before = file.read()
+        self.assertIn("not a history", await self.refusal())
+        with open(self.path, "rb") as file:
+            self.assertEqual(file.read(), before)
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o640)
+
     async def test_a_directory(self) -> None:
         """
         The path of a directory is named.
@@ -229,7 +239,7 @@ class OpeningTests(TestCase):
         database.close()
         self.assertIn("row 7 of labels", await self.refusal())
 
-    async def test_opening_is_refused_while_it_is_being_closed(self) -> None:
+    async def test_closed_while_it_is_being_opened(self) -> None:
         """
         A service that is stopped while it starts ends in order.
         """

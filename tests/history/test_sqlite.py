@@ -5,9 +5,10 @@ Tests for :mod:`echochat.history.sqlite.history`.
 import os
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from echochat.history import Deduplication, IHistory
+from echochat.history import Deduplication, IHistory, Retention
 from echochat.history.sqlite.history import SQLiteHistory
 from echochat.history.sqlite.settings import Settings
 from tests.history.guarantees import DurableHistoryGuarantees
@@ -22,11 +23,18 @@ class SQLiteGuaranteesTests(DurableHistoryGuarantees, TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]  # trial awaits it
         self.path = os.path.realpath(self.mktemp())
+        self.clock = Clock()
         await super().setUp()
 
     def make_history(self, deduplication: Deduplication) -> IHistory:
-        settings = Settings(self.path, deduplication=deduplication, monotonic=lambda: self.seconds)
-        return SQLiteHistory(reactor, settings)
+        retention = Retention(events=self.kept)
+        settings = Settings(self.path, retention, deduplication, monotonic=lambda: self.seconds, now=lambda: 1.0)
+        return SQLiteHistory(reactor, settings, self.clock)
+
+    async def let_retention_work(self) -> None:
+        self.clock.advance(1)
+        while (await self.history.topic("t1")).head - (await self.history.topic("t1")).floor > 2 * (self.kept + 256):
+            pass
 
     def pass_time(self, seconds: float) -> None:
         self.seconds += seconds

@@ -1,8 +1,9 @@
 """
 A process that appends to a history until it is stopped: for tests that kill it.
 
-Run as ``python -m tests.history.victim DESCRIPTION FIRST``. One publisher appends the labelled texts FIRST, FIRST + 1
-and so on, several appends at a time. It says one line for each thing that happens: ``open HEAD``, ``acked N POSITION``,
+Run as ``python -m tests.history.victim DESCRIPTION FIRST KEPT``. One publisher appends the labelled texts FIRST, FIRST + 1
+and so on, several appends at a time; the history keeps the last KEPT of them, and copies its log into the database all the
+time. It says one line for each thing that happens: ``open HEAD``, ``acked N POSITION``,
 ``unavailable``, ``available``, ``refused WHY``. Ends when its standard input does.
 """
 
@@ -15,7 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import react
 
-from echochat.history import Draft, HistoryRefused, HistoryUnavailable, from_string
+from echochat.history import Draft, HistoryRefused, HistoryUnavailable, Retention, from_string
+from echochat.history.sqlite import writer
 
 IN_FLIGHT = 4
 DRAFTS = 3
@@ -30,8 +32,8 @@ class Publisher(Protocol):
     Appends for as long as there is standard input.
     """
 
-    def __init__(self, description: str, first: int) -> None:
-        self.history = from_string(description, reactor)
+    def __init__(self, description: str, first: int, kept: int) -> None:
+        self.history = from_string(description, reactor, Retention(events=kept))
         self.next = first
         self.unacknowledged: list[int] = []
         self.ended: Deferred[None] = Deferred()
@@ -95,14 +97,15 @@ class Publisher(Protocol):
         why.trap(HistoryUnavailable)
 
 
-async def _publish(reactor: Any, description: str, first: str) -> None:
-    await Publisher(description, int(first)).run()
+async def _publish(reactor: Any, description: str, first: str, kept: str) -> None:
+    await Publisher(description, int(first), int(kept)).run()
 
 
 def main() -> None:
     """
     Run with the arguments of the command line.
     """
+    vars(writer)["CHECKPOINT_BYTES"] = 64 << 10  # often, so that it is killed in the middle of it
     react(lambda reactor, *arguments: Deferred.fromCoroutine(_publish(reactor, *arguments)), sys.argv[1:])
 
 

@@ -65,7 +65,10 @@ def check(path: str, progress: Callable[[int, int], object] = lambda done, total
     path = os.path.realpath(path)
     report = Report(path)
     report.size = sum(os.path.getsize(file) for file in (path, f"{path}-wal") if os.path.exists(file))
-    database = connect_reader(path)
+    try:
+        database = connect_reader(path)
+    except sqlite3.Error as error:
+        raise HistoryRefused(f"{path}: {explain(error)} ({error})") from error
     try:
         _identify(database, report)
         # One transaction: all of it is looked at as it was at one moment.

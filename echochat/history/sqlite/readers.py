@@ -63,7 +63,8 @@ class Readers:
 
     def _answered(self, read: "_Read", result: Any) -> None:
         self._waiting -= 1
-        read.answer.callback(result)
+        if not read.cancelled:
+            read.answer.callback(result)
 
     # Called in the writer's thread.
 

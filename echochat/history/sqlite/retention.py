@@ -15,7 +15,9 @@ those behind it until it is old itself, or until another bound is reached.
 
 import json
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from echochat.history.sqlite.store import Store
@@ -28,13 +30,16 @@ _STEP: Final = 64
 _SWEEP: Final = 500
 
 _OLDEST: Final = """
-    SELECT json_group_array(json_array(last, topic, number, count, time))
-    FROM (SELECT last, topic, number, count, time FROM bundles ORDER BY last LIMIT ?)
+    SELECT json_group_array(json_array(last, topic, number, count, time, size))
+    FROM (SELECT last, topic, number, count, time, length(body) AS size FROM bundles ORDER BY last LIMIT ?)
 """
 
 _OLDEST_OF_TOPIC: Final = """
-    SELECT json_group_array(json_array(last, topic, number, count, time))
-    FROM (SELECT last, topic, number, count, time FROM bundles WHERE topic = ? ORDER BY last LIMIT ?)
+    SELECT json_group_array(json_array(last, topic, number, count, time, size))
+    FROM (
+        SELECT last, topic, number, count, time, length(body) AS size
+        FROM bundles WHERE topic = ? ORDER BY last LIMIT ?
+    )
     WHERE number <= (SELECT number FROM bundles WHERE topic = ? ORDER BY last DESC LIMIT 1) - ?
 """
 
@@ -127,10 +132,13 @@ class Retainer:
         return self._remove(rows[:kept], "DELETE FROM bundles WHERE last <= ?", [rows[kept - 1][0]])
 
     def _remove_surplus(self) -> int:
-        rows = self._rows(_OLDEST, [self._limit]) if self._store.size() > self._retention.size else []
+        surplus = self._store.size() - self._retention.size
+        rows = self._rows(_OLDEST, [self._limit]) if surplus > 0 else []
         if not rows:
             self._check_size = False
             return 0
+        freed = list(accumulate(row[5] for row in rows))
+        rows = rows[: bisect_left(freed, surplus) + 1]
         return self._remove(rows, "DELETE FROM bundles WHERE last <= ?", [rows[-1][0]])
 
     def _sweep(self) -> None:
@@ -149,7 +157,7 @@ class Retainer:
         """
         :param rows: what goes, ascending.
         """
-        floors = {topic: (last, number) for last, topic, number, _, _ in rows}
+        floors = {topic: (last, number) for last, topic, number, *_ in rows}
         execute = self._database.execute
         synchronous = self._store.settings.synchronous
         if synchronous == "FULL":
@@ -164,4 +172,4 @@ class Retainer:
         for topic, (_, number) in floors.items():
             self._store.topics.removed(topic, number)
         self._store.wrote(0, len(rows) + len(floors))
-        return sum(count for _, _, _, count, _ in rows)
+        return sum(count for _, _, _, count, *_ in rows)

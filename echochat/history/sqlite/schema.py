@@ -90,22 +90,16 @@ def connect_reader(path: str, connection: type[sqlite3.Connection] = sqlite3.Con
     return database
 
 
-def create_private(path: str) -> None:
+def create(path: str) -> None:
     """
-    Make sure that the file is there and that it is its owner's alone: SQLite gives its other files the same mode.
+    Make sure that there is a file, and that a new one is its owner's alone.
 
     :raises HistoryRefused: when it cannot be made.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise HistoryRefused(f"{path} is not a file")
-            if status.st_mode & 0o077:
-                os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
         directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)  # or a power cut may forget that there is a file
@@ -113,20 +107,37 @@ def create_private(path: str) -> None:
             os.close(directory)
     except OSError as error:
         raise HistoryRefused(f"cannot open {path}: {error.strerror}") from error
+    if not regular:
+        raise HistoryRefused(f"{path} is not a file")
+
+
+def identify(path: str) -> None:
+    """
+    Look what the file is before anything in it is changed; make ours its owner's alone, if it was not.
+
+    SQLite gives the files beside it the same mode.
+
+    :raises HistoryRefused: when it is another program's.
+    """
+    database = connect_reader(path)
+    try:
+        ours = _pragma(database, "application_id") == APPLICATION_ID
+        if not ours and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise HistoryRefused(f"{path} is an SQLite database, but not a history of echochat")
+    finally:
+        database.close()
+    os.chmod(path, 0o600)
 
 
 def migrate(database: sqlite3.Connection, path: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
     """
     Bring the schema to the version that this program knows, each step in a transaction of its own.
 
-    :raises HistoryRefused: when the file is something else, or newer than this program.
+    :raises HistoryRefused: when the file is newer than this program.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise HistoryRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
     version = _pragma(database, "user_version")
-    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if _pragma(database, "application_id") != APPLICATION_ID and (version or tables):
-        raise HistoryRefused(f"{path} is an SQLite database, but not a history of echochat")
     if version > len(steps):
         raise HistoryRefused(
             f"{path} was written by a newer version of echochat: its schema is {version}, this one knows {len(steps)}"

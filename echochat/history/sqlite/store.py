@@ -23,6 +23,7 @@ from echochat.history.sqlite.bundles import MAX_EVENTS, SELECT_BUNDLES, Bundle, 
 from echochat.history.sqlite.schema import (
     connect_reader,
     connect_writer,
+    identify,
     labels_checksum,
     migrate,
     new_epoch,
@@ -60,6 +61,7 @@ class Store:
         self._log_bytes = 0
         self._log_scale = 1.0
         self.last_rows = 0
+        identify(settings.path)
         self.database = connect_writer(settings.path, settings.connection)
         self._anchor: sqlite3.Connection | None = None
         try:

@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -41,7 +42,7 @@ from echochat.history.sqlite.faults import explain, is_corrupt
 from echochat.history.sqlite.lockfile import LockFile
 from echochat.history.sqlite.readers import Readers
 from echochat.history.sqlite.retention import Retainer
-from echochat.history.sqlite.schema import create_private
+from echochat.history.sqlite.schema import create
 from echochat.history.sqlite.settings import Settings
 from echochat.history.sqlite.store import CHECKPOINT_BYTES, Store
 
@@ -162,7 +163,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         try:
             self._lock.acquire()
-            create_private(self._settings.path)
+            create(self._settings.path)
             self._use(Store(self._settings))
         except Exception as error:
             self._lock.release()
@@ -263,7 +264,8 @@ class Writer(threading.Thread):
         Acknowledge nothing more.
         """
         assert self._store is not None
-        self._store.abandon()
+        with suppress(sqlite3.Error):
+            self._store.abandon()
         self._store = self._retainer = None
         self._why = f"the history cannot take it now: {explain(error)}"
         self._tell(self._reports.failed, [*appends, *self._backlog], self._why, Failure(error))
