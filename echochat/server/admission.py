@@ -58,6 +58,7 @@ class Admission:
     :param tokens: None: there are none.
     :param rules: access rules.
     :param now: seconds of a clock that never jumps.
+    :param is_banned: tells of a name whether an operator keeps it out.
     """
 
     log = make_logger()
@@ -68,12 +69,14 @@ class Admission:
         checkers: Sequence[ICredentialsChecker] = (),
         tokens: Tokens | None = None,
         rules: AccessRules | None = None,
+        is_banned: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._now = now
         self._checkers = checkers
         self._tokens = tokens
         self._rules = rules if rules is not None else AccessRules()
         self._throttle = LoginThrottle()
+        self.is_banned = is_banned
 
     @property
     def has_rules(self) -> bool:
@@ -124,6 +127,7 @@ class Admission:
                 continue
             known = found.decode() if isinstance(found, bytes) else str(found)
             self._throttle.succeeded(source, name, self._now())
+            self._refuse_banned(known)
             return Admitted(known, "password", self._permissions(known, False, None))
         self._throttle.failed(source, name, self._now())
         raise LoginFailed("login-failed", "wrong name or password")
@@ -141,6 +145,7 @@ class Admission:
             known = self._tokens.check(token, now)
         except TokenRefused as error:
             raise LoginFailed("login-failed", str(error)) from None
+        self._refuse_banned(known.name)
         permissions = self._permissions(known.name, False, known.grants)
         return Admitted(known.name, "token", permissions, known.expires - now)
 
@@ -149,6 +154,10 @@ class Admission:
         Let in whoever has a certificate that was verified, under the name that is in it.
         """
         return Admitted(name, "certificate", self._permissions(name, False, None))
+
+    def _refuse_banned(self, name: str) -> None:
+        if self.is_banned(name):
+            raise LoginFailed("denied", "you are banned from this server")
 
     def _permissions(self, name: str, is_guest: bool, grants: Grants | None) -> Permissions | None:
         if grants is None and not self.has_rules:

@@ -57,9 +57,11 @@ class EchoChatFactory(Factory):
         self.clock = clock
         self.settings = settings
         self.exchange = exchange
+        self.bans = Bans(clock)
         self.admission = admission if admission is not None else Admission(clock.seconds)
+        self.admission.is_banned = self.bans.__contains__
         self.commons = Commons(
-            People(is_account=self.admission.is_account),
+            People(is_account=lambda name: self.admission.is_account(name) or name in self.bans),
             lambda: int(time.time() * 1000),
             clock.seconds,
             settings.guests or "yes",
@@ -70,7 +72,6 @@ class EchoChatFactory(Factory):
         self.idle = Deadlines(clock, settings.idle, EchoChatProtocol.is_idle)
         self.stall = Deadlines(clock, settings.stall, EchoChatProtocol.is_stalled)
         self.closer = Closer(clock, GRACE)
-        self.bans = Bans(clock)
         self._gate = gate if gate is not None else Gate(settings.max_connections)
         self._addresses = AddressLimit(clock, settings.per_address)
         self._made = 0

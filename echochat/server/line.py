@@ -18,6 +18,7 @@ from zope.interface import implementer
 from echochat.chat.effects import Close, Effect, LogIn, Renamed, UseToken
 from echochat.chat.session import Session
 from echochat.net.progress import unsent
+from echochat.net.tls import peer_name
 from echochat.server.login import Login
 from echochat.server.participant import Participant
 from echochat.wire.answers import Bye, Drain
@@ -89,6 +90,9 @@ class EchoChatProtocol(Protocol):
         self.transport.registerProducer(self, True)
         self.factory.connected(self)
         self._session.person.is_private = not self.is_remote or ISSLTransport.providedBy(self.transport)
+        name = peer_name(self.transport)
+        if name is not None:
+            self._identify().certify(name)
 
     def dataReceived(self, data: bytes) -> None:
         self._bytes_in += len(data)

@@ -74,7 +74,10 @@ class Login:
         """
         This connection has a verified certificate with a name.
         """
-        self._admit(self._admission.certify(name))
+        if self._admission.is_banned(name):
+            self._applicant.dismiss(Close("banned", Bye("banned", "you are banned from this server")))
+        else:
+            self._admit(self._admission.certify(name))
 
     def end(self) -> None:
         """

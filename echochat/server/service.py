@@ -16,6 +16,7 @@ from txaio.tx import make_logger
 from echochat.history.errors import HistoryRefused
 from echochat.net.endpoints import server_endpoint
 from echochat.net.gate import Gate
+from echochat.net.tls import reload_ports
 from echochat.server.control import ControlFactory
 from echochat.server.factory import GRACE, EchoChatFactory
 
@@ -89,6 +90,15 @@ class EchoChatService(Service):
         """
         if not self._hurry.called:
             self._hurry.callback(None)
+
+    def reload_certificates(self) -> None:
+        """
+        Have every port with TLS read its files again.
+
+        :raises TlsFileError: one of them cannot: it keeps what it had.
+        """
+        for problem in reload_ports(self._ports):
+            raise problem
 
     @property
     def addresses(self) -> list[Any]:

@@ -144,6 +144,7 @@ def makeService(options: Options) -> IService:
     operations.afterwards(factory.look_again)
     control = (settings.control, ControlFactory(operations)) if settings.control is not None else None
     service = EchoChatService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), control)
+    operations.reloads("the certificates", service.reload_certificates)
     _take_signals(reactor, service, operations)
     return service
 
