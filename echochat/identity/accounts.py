@@ -100,12 +100,16 @@ def lines_of(content: bytes, where: str) -> list[str]:
 
     :raises FileRefused: it is not text.
     """
+    wrong = None
     try:
-        # Not splitlines(): it would find more line ends than an editor, and count other lines.
-        return content.decode().removesuffix("\n").split("\n")
+        text = content.decode()
     except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise FileRefused(f"{where}:{number}: not UTF-8 text") from None
+        wrong = content.count(b"\n", 0, error.start) + 1
+    if wrong is not None:
+        # Not where it was caught: that error has the whole file in it, and would go along with ours.
+        raise FileRefused(f"{where}:{wrong}: not UTF-8 text")
+    # Not splitlines(): it would find more line ends than an editor, and count other lines.
+    return text.removesuffix("\n").split("\n")
 
 
 def parse_line(line: str) -> Account | None:

@@ -59,7 +59,10 @@ def check_new_password(password: bytes) -> None:
     try:
         text = password.decode()
     except UnicodeDecodeError:
-        raise PasswordRefused("a password is UTF-8 text") from None
+        text = None
+    if text is None:
+        # Not where it was caught: that error has the password in it, and would go along with ours.
+        raise PasswordRefused("a password is UTF-8 text")
     if not is_text(text):
         raise PasswordRefused("a password is one line, without control characters")
     if text.strip(" \t") != text:
