@@ -5,13 +5,19 @@ Where a server is: what people type, and the Twisted endpoint that it means.
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.endpoints import HostnameEndpoint, clientFromString
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
+
+from echochat.net.endpoints import client_endpoint
+
+if TYPE_CHECKING:
+    from echochat.net.tls.connecting import ClientFiles
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 7007
+DEFAULT_TLS_PORT: Final = 7443
 
 _BRACKETED: Final = re.compile(r"\[([^]]+)\](?::(\d+))?")
 _HOST_PORT: Final = re.compile(r"([^]:[\s]*)(?::(\d+))?")
@@ -23,26 +29,47 @@ class ServerAddress:
     """
     A server: how to name it in a message to a person, and where to connect: a host and a port, or the description of
     an endpoint.
+
+    :ivar usual_port: the port is the one that is meant when none is told.
+    :ivar files: with which TLS is spoken; None: it is not, unless the endpoint does.
     """
 
     name: str
     target: tuple[str, int] | str
+    usual_port: bool = False
+    files: "ClientFiles | None" = None
+
+    def encrypted(self, files: "ClientFiles") -> "ServerAddress":
+        """
+        The same server over TLS, on the usual port for that if none was told.
+
+        :raises ValueError: it is the description of an endpoint, which says itself whether there is TLS.
+        """
+        if isinstance(self.target, str):
+            raise ValueError(f"{self.target} is an endpoint: for TLS write it as tls:HOST:PORT:ca=FILE")
+        host, port = self.target
+        return _address(host, DEFAULT_TLS_PORT if self.usual_port else port, files=files)
 
     def endpoint(self, reactor: object) -> IStreamClientEndpoint:
         """
-        :raises ValueError: Twisted cannot read the description.
+        :raises ValueError: the description cannot be understood.
         """
         if isinstance(self.target, str):
-            endpoint: IStreamClientEndpoint = clientFromString(reactor, self.target)
-            return endpoint
+            return client_endpoint(reactor, self.target)
         # Unlike "tcp:", this knows IPv6 and tries every address of a name.
-        return HostnameEndpoint(reactor, *self.target)
+        endpoint = HostnameEndpoint(reactor, *self.target)
+        if self.files is None:
+            return endpoint
+        # Whoever does without TLS does not wait for OpenSSL to be loaded.
+        from echochat.net.tls.connecting import TlsClientEndpoint
+
+        return TlsClientEndpoint(reactor, endpoint, self.target[0], self.files)
 
 
 def parse_server(text: str) -> ServerAddress:
     """
     Read ``HOST``, ``HOST:PORT``, ``[::1]:PORT``, ``::1``, or a Twisted endpoint such as ``unix:/run/echochat.sock`` or
-    ``tls:chat.example:7008``. What is missing is 127.0.0.1 and 7007.
+    ``tls:chat.example:7443``. What is missing is 127.0.0.1 and 7007.
 
     :raises ValueError: it is none of these; the text says so.
     """
@@ -71,5 +98,9 @@ def _tcp(host: str, port_text: str | None) -> ServerAddress:
     port = DEFAULT_PORT if port_text is None else int(port_text)
     if not 0 < port < 65_536:
         raise ValueError(f"{port} is not a port: 1 to 65535")
+    return _address(host, port, usual_port=port_text is None)
+
+
+def _address(host: str, port: int, *, usual_port: bool = False, files: "ClientFiles | None" = None) -> ServerAddress:
     shown = f"[{host}]" if ":" in host else host
-    return ServerAddress(f"{shown}:{port}", (host, port))
+    return ServerAddress(f"{shown}:{port}", (host, port), usual_port, files)

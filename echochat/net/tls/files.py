@@ -69,17 +69,18 @@ class Trust:
     revoked: tuple[CertificateRevocationList, ...] = ()
 
 
-def read_credentials(certificate_path: str, key_path: str, purpose: ObjectIdentifier) -> Credentials:
+def read_credentials(certificate_path: str, key_path: str, purpose: ObjectIdentifier | None) -> Credentials:
     """
     Read a certificate with its chain, and its private key.
 
-    :param purpose: what the certificate must be for, if it says for what it is.
+    :param purpose: what the certificate must be for, if it says for what it is; None: no matter what.
     :raises TlsFileError: a file is missing, readable by others, or not what it should be; the certificate is not valid
         now; or they do not belong together.
     """
     certificate, *chain = read_certificates(certificate_path)
     _check_valid_now(certificate, certificate_path)
-    _check_purpose(certificate, certificate_path, purpose)
+    if purpose is not None:
+        _check_purpose(certificate, certificate_path, purpose)
     key = _read_key(key_path)
     if certificate.public_key() != key.public_key():
         raise TlsFileError(f"the private key in {key_path} is not that of the certificate in {certificate_path}")

@@ -1,0 +1,49 @@
+"""
+How every subcommand is told to speak TLS.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from echochat.client.address import ServerAddress
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def tls_options(function: Callable[Parameters, Result]) -> Callable[..., Result]:
+    """
+    ``--tls``, ``--ca``, ``--cert`` and ``--key``: the function is given a ``server`` that is reached accordingly.
+    """
+
+    @click.option(
+        "--tls", is_flag=True, help="Speak TLS: on port 7443 unless told. The other options for TLS imply it."
+    )
+    @click.option(
+        "--ca", metavar="FILE", help="Whose certificates to trust, instead of those that this machine trusts."
+    )
+    @click.option("--cert", metavar="FILE", help="The certificate to show to a server that asks for one.")
+    @click.option("--key", metavar="FILE", help="The private key of --cert, if it is not in the same file.")
+    @functools.wraps(function)
+    def with_tls(
+        *args: Any, server: ServerAddress, tls: bool, ca: str | None, cert: str | None, key: str | None, **others: Any
+    ) -> Result:
+        if key is not None and cert is None:
+            raise click.UsageError("--key belongs to a certificate: give --cert too")
+        if tls or ca is not None or cert is not None:
+            server = _encrypt(server, ca, cert, key)
+        return function(*args, server=server, **others)  # type: ignore[arg-type]  # click calls by name
+
+    return with_tls
+
+
+def _encrypt(server: ServerAddress, ca: str | None, cert: str | None, key: str | None) -> ServerAddress:
+    from echochat.net.tls.connecting import ClientFiles
+
+    try:
+        return server.encrypted(ClientFiles(ca, cert, key))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
