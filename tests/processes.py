@@ -67,13 +67,16 @@ class Program(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], directory: str | None) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: str | None, terminal: bool = False
+    ) -> None:
         self.output = b""
         self.exit_code: int | None = None
         self._command = command
         self._waiting: list[tuple[bytes, int, Deferred[re.Match[bytes]]]] = []
         self._ended: list[Deferred[int]] = []
-        running = reactor.spawnProcess(self, command[0], command, {**os.environ, **environment}, directory)
+        variables = {**os.environ, **environment}
+        running = reactor.spawnProcess(self, command[0], command, variables, directory, usePTY=terminal)
         self.pid: int = running.pid
 
     # Called by the test
@@ -222,6 +225,13 @@ def start_program(
     :param directory: where it runs; otherwise where the test does.
     """
     return _kill_after(test, Program(command, environment or {}, directory))
+
+
+def start_in_terminal(test: TestCase, *command: str) -> Program:
+    """
+    Start a program in a terminal, which shows what is typed: it is in the output, too. Return is ``\\r``.
+    """
+    return _kill_after(test, Program(command, {"TERM": "xterm"}, None, terminal=True))
 
 
 def start_server(
