@@ -43,11 +43,12 @@ class Closer:
         self._deadlines.set(transport)
         # A producer that is still registered keeps TLS, and a paused one plain TCP, from ever closing.
         transport.unregisterProducer()
+        # One that is paused would notice neither the peer's end nor its close_notify.
+        transport.resumeProducing()
         if peer_has_closed or not _can_half_close(transport):
             transport.loseConnection()
         else:
             transport.loseWriteConnection()
-            transport.resumeProducing()
 
     def finish(self, transport: Any) -> None:
         """
