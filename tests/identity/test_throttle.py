@@ -162,6 +162,22 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual(throttle.take_turn("x", "n97", 0.0), 2.0)
         self.assertEqual(throttle.take_turn("x", "n96", 0.0), 0.0)
 
+    def test_who_goes_on_is_remembered(self) -> None:
+        """
+        Who fails again and again, or logs in again and again, is not forgotten for many others who do so once.
+        """
+        throttle = LoginThrottle(most=3)
+        for number in range(100):
+            throttle.failed(THERE, "bob", 0.0)
+            throttle.failed(f"s{number}", f"n{number}", 0.0)
+            throttle.succeeded(HERE, "alice", 0.0)
+            throttle.succeeded(f"s{number}", "carol", 0.0)
+        self.assertEqual(throttle.take_turn(THERE, "x", 0.0), 15.0)
+        self.assertEqual(throttle.take_turn("x", "bob", 0.0), 15.0)
+        throttle.failed(THERE, "alice", 0.0)
+        self.assertEqual(throttle.take_turn(HERE, "alice", 0.0), 0.0)
+        self.assertEqual(throttle.take_turn("x", "alice", 0.0), 2.0)
+
     @given(
         st.lists(
             st.tuples(st.sampled_from("ab"), st.sampled_from(["alice", "bob"]), st.floats(0, 14), st.booleans()),
