@@ -22,6 +22,9 @@ _READY = 15.0
 _LEAVE = 10.0
 """Seconds that a server may take to end after SIGTERM; after that it is killed."""
 
+_STILL = 0.3
+"""Seconds without any use of the processor that count as rest."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -57,6 +60,21 @@ class Running:
         """
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def at_rest(self, patience: float) -> float:
+        """
+        Wait until the process does nothing for a while, and tell how much processor time it has used by then.
+
+        :raises NoFigure: it did not come to rest in so many seconds.
+        """
+        deadline = time.monotonic() + patience
+        used, before = self.processor_seconds(), -1.0
+        while used != before:
+            if time.monotonic() > deadline:
+                raise NoFigure(f"not at rest after {patience:.0f} s")
+            time.sleep(_STILL)
+            used, before = self.processor_seconds(), used
+        return used
 
     def descriptors(self) -> int:
         """

@@ -2,13 +2,17 @@
 The benchmarks themselves: a figure that is wrong is worse than none.
 """
 
+import shutil
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from bench.loadgen import NoFigure
+from bench.echoes import ASYNCIO, LINE_ONLY_RECEIVER, UVLOOP, echochat
+from bench.loadgen import NoFigure, idle, lg
 from bench.report import record, section
 from bench.row import Effort, Entry, Goal, Measured, Row, measure, reached
 from bench.rows import ROWS
@@ -74,6 +78,53 @@ class MeasureTests(SynchronousTestCase):
         self.assertEqual((a.figures, a.failed), ((1,), "worn out"))
         self.assertEqual((b.figures, b.failed), ((1, 2), ""))
         self.assertIn("a: FAILED, worn out", section(row(a.entry, b.entry), [a, b], Effort(1, 2)))
+
+
+class ServersTests(SynchronousTestCase):
+    """
+    The servers that were written to measure against do the work that they are measured at.
+    """
+
+    def converse(self, server: Server) -> None:
+        """
+        A conversation with a real process, and a short load on it.
+        """
+        if (reason := server.absent()) is not None:
+            raise SkipTest(f"{server.name}: {reason}")
+        with server.running() as running:
+            with socket.create_connection(("127.0.0.1", running.port), timeout=10) as talk:
+                talk.sendall("hello\r\nstraße\nand CLOSE SOCKET\nnot answered\n".encode())
+                self.assertEqual(talk.makefile("rb").read(), b"HELLO\r\nSTRASSE\n")
+            if not (shutil.which("gcc") or shutil.which("cc")):
+                raise SkipTest("no C compiler for the load generator")
+            self.assertGreater(lg("echo", running.port, 2, 1, 32, 0.2)["lines_per_s"], 0)
+            with idle(running.port, 20, running.proto):
+                running.at_rest(10)
+                self.assertGreaterEqual(running.descriptors(), 20)
+
+    def test_asyncio(self) -> None:
+        self.converse(ASYNCIO)
+
+    def test_uvloop(self) -> None:
+        self.converse(UVLOOP)
+
+    def test_line_only_receiver(self) -> None:
+        self.converse(LINE_ONLY_RECEIVER)
+
+    def test_echochat(self) -> None:
+        """
+        The server of this checkout is started as ``twistd`` starts it.
+        """
+        self.converse(echochat())
+
+    def test_start_that_fails(self) -> None:
+        """
+        A server that ends at once, or that does not know an option, says why instead of being waited for.
+        """
+        broken = Server("broken", lambda port, folder: [sys.executable, "-c", "raise SystemExit('no licence')"])
+        with self.assertRaisesRegex(NoFigure, "did not start: no licence"), broken.running():
+            pass
+        self.assertEqual(echochat("--no-such-option", "x").absent(), "has no --no-such-option yet")
 
 
 class GoalTests(SynchronousTestCase):

@@ -3,7 +3,6 @@ Row 12: what a delivery costs the server as there are more subscribers, and as t
 """
 
 import socket
-import time
 from collections.abc import Callable
 
 from bench.loadgen import NoFigure
@@ -12,10 +11,10 @@ from bench.rows.fanout import IN_MEMORY, Fan
 from bench.running import Running
 
 _PATIENCE = 30.0
-"""Seconds that a server may take to notice that all clients have gone."""
+"""Seconds that a server may take to come to rest after its clients have gone."""
 
 _FLAT = 1.25
-"""The dearest delivery may cost so much more than at the smallest size, before it counts as growth."""
+"""A delivery at the largest size may cost so many times what it costs at the smallest, before it counts as growth."""
 
 
 def _fill(port: int, topics: int) -> None:
@@ -31,18 +30,6 @@ def _fill(port: int, topics: int) -> None:
                     raise NoFigure("a publish was refused")
 
 
-def _left_alone(server: Running, descriptors: int) -> float:
-    """
-    The processor time that the server has used once all of its clients are gone again.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    while server.descriptors() > descriptors:
-        if time.monotonic() > deadline:
-            raise NoFigure("the server keeps connections whose clients have gone")
-        time.sleep(0.1)
-    return server.processor_seconds()
-
-
 def _nanoseconds_each(subscribers: int, topics: int) -> Callable[[Running, float], float]:
     """
     Nanoseconds of the server's processor time for one delivery, when it has so many subscribers and topics.
@@ -54,12 +41,11 @@ def _nanoseconds_each(subscribers: int, topics: int) -> Callable[[Running, float
 
     def trial(server: Running, seconds: float) -> float:
         _fill(server.port, topics - 1)
-        at_start = server.descriptors()
-        used, delivered = [_left_alone(server, at_start)], []
+        used, delivered = [server.at_rest(_PATIENCE)], []
         messages = fan.burst()
         for _ in range(2):
             figures = fan.publish(server, messages)
-            used.append(_left_alone(server, at_start))
+            used.append(server.at_rest(_PATIENCE))
             delivered.append(figures["delivered"])
             messages = messages + fan.filling(figures["deliveries_per_s"], seconds)
         return ((used[2] - used[1]) - (used[1] - used[0])) / (delivered[1] - delivered[0]) * 1e9
@@ -68,7 +54,7 @@ def _nanoseconds_each(subscribers: int, topics: int) -> Callable[[Running, float
 
 
 def _row(what: str, sizes: tuple[int, ...], load: Callable[[int], Callable[[Running, float], float]]) -> Row:
-    names = [f"echochat, {size:,} {what}" for size in sizes]
+    names = [f"echochat, {what}: {size:,}" for size in sizes]
     return Row(
         12,
         f"what a delivery costs the server, by {what}",

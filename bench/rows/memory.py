@@ -40,7 +40,7 @@ def _bytes_each(server: Running, seconds: float) -> float:
     """
     Bytes of memory for one of 9,000 connections. The first hundred are not counted: they pay for what all share.
     """
-    time.sleep(0.5)  # until the connection that found it ready is gone
+    server.at_rest(_PATIENCE)  # the connection that found it ready is gone by then
     at_start = server.descriptors()
     held = []
     for connections in (_FEW, _FEW + _MORE):
