@@ -164,19 +164,27 @@ class ThrottleTests(SynchronousTestCase):
 
     def test_who_goes_on_is_remembered(self) -> None:
         """
-        Who fails again and again, or logs in again and again, is not forgotten for many others who do so once.
+        Who fails again and again is not forgotten for many others who fail once.
         """
         throttle = LoginThrottle(most=3)
         for number in range(100):
             throttle.failed(THERE, "bob", 0.0)
             throttle.failed(f"s{number}", f"n{number}", 0.0)
-            throttle.succeeded(HERE, "alice", 0.0)
-            throttle.succeeded(f"s{number}", "carol", 0.0)
         self.assertEqual(throttle.take_turn(THERE, "x", 0.0), 15.0)
         self.assertEqual(throttle.take_turn("x", "bob", 0.0), 15.0)
+
+    def test_owners_who_come_often_are_remembered(self) -> None:
+        """
+        Of those who logged in, the ones who did so last are remembered.
+        """
+        throttle = LoginThrottle(most=3)
+        for name in ("alice", "a", "alice", "b", "c"):
+            throttle.succeeded(HERE, name, 0.0)
         throttle.failed(THERE, "alice", 0.0)
         self.assertEqual(throttle.take_turn(HERE, "alice", 0.0), 0.0)
-        self.assertEqual(throttle.take_turn("x", "alice", 0.0), 2.0)
+        for name in ("d", "e", "f"):
+            throttle.succeeded(HERE, name, 0.0)
+        self.assertEqual(throttle.take_turn(HERE, "alice", 0.0), 2.0)
 
     @given(
         st.lists(
