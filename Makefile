@@ -20,7 +20,7 @@ ifneq '$(MADE_OF)' '$(shell cat "$(VENV)/made-of" 2>/dev/null)'
 .PHONY: $(VENV)/made-of
 endif
 
-.PHONY: help run test check coverage oldest bench wheel clean
+.PHONY: help run test soak check coverage oldest bench wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  */  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ check: $(VENV)/installed-check  ## formatting, lint, types, and what may import 
 	"$(BIN)/python" -m ruff check .
 	"$(BIN)/python" -m mypy
 	"$(BIN)/lint-imports"
+
+soak: $(VENV)/installed-test  ## the long tests: an hour (ARGS="soak.test_promise" are those of one module)
+	@exec "$(BIN)/python" -m twisted.trial $(or $(ARGS),soak)
 
 coverage: $(VENV)/installed-test  ## branch coverage of the suite; wire and chat must have all of it
 	@"$(BIN)/python" -m coverage erase
