@@ -94,7 +94,7 @@ class Retention:
     """
     What a durable history keeps: an event goes when it is over any one of these.
 
-    :param age: seconds, by the event's own time.
+    :param age: seconds since it was stored.
     :param size: bytes of the whole store.
     :param events: of one topic.
     """

@@ -12,9 +12,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from echochat.history import Draft, HistoryCorrupt, HistoryUnavailable, Stored
+from echochat.history.sqlite.faults import HistoryLost
 from echochat.history.sqlite.history import SQLiteHistory
+from echochat.history.sqlite.reports import Work
 from echochat.history.sqlite.settings import Settings
-from echochat.history.sqlite.writer import HistoryLost, Work
 from tests.history.doubles import Recorder, draft, texts, when_probed_in_vain
 from tests.history.faulty import Faults, sqlite_error
 
@@ -37,7 +38,7 @@ class FailureTests(TestCase):
         await self.history.open(self.receiver)
 
     def make_history(self) -> SQLiteHistory:
-        settings = Settings(self.path, connection=self.faults.connection(), now=lambda: self.now)
+        settings = Settings(self.path, connection=self.faults.connection(), monotonic=lambda: self.now)
         return SQLiteHistory(reactor, settings, self.clock)
 
     async def close(self) -> None:
@@ -276,6 +277,25 @@ class FailureTests(TestCase):
         self.clock.advance(1)
         await told
         self.flushLoggedErrors(sqlite3.Error)
+
+    async def test_a_file_that_was_deleted_is_noticed(self) -> None:
+        """
+        A file without a name takes everything and keeps nothing; when it is put back, all goes on.
+        """
+        await self.stored(draft("a"))
+        saved = self.mktemp()
+        os.rename(self.path, saved)
+        told = self.receiver.when_told(
+            "unavailable: the history cannot take it now: its file is not the one that it was"
+        )
+        self.clock.advance(1)
+        await told
+        await self.probe_in_vain()
+        os.rename(saved, self.path)
+        self.flushLoggedErrors(sqlite3.Error, HistoryLost)
+        await self.heal()
+        await self.stored(draft("b"))
+        self.assertEqual(await self.everything(), ["a", "b"])
 
     async def test_a_bug_costs_one_commit(self) -> None:
         """

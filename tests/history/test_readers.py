@@ -132,7 +132,7 @@ class ReadingTests(TestCase):
         self.addCleanup(lambda: self.history.close())
 
     async def start(self) -> None:
-        self.history = SQLiteHistory(reactor, Settings(self.path, now=lambda: 1.0))
+        self.history = SQLiteHistory(reactor, Settings(self.path))
         await self.history.open(Recorder())
 
     async def damage(self, statement: str) -> None:

@@ -44,7 +44,7 @@ class FullDiskTests(TestCase):
         """
         clock = Clock()
         receiver = Recorder()
-        settings = Settings(os.path.join(self.directory, "history"), now=lambda: 1.0)
+        settings = Settings(os.path.join(self.directory, "history"))
         history = SQLiteHistory(reactor, settings, clock)
         await history.open(receiver)
         self.addCleanup(history.close)

@@ -28,7 +28,7 @@ class SQLiteGuaranteesTests(DurableHistoryGuarantees, TestCase):
 
     def make_history(self, deduplication: Deduplication) -> IHistory:
         retention = Retention(events=self.kept)
-        settings = Settings(self.path, retention, deduplication, monotonic=lambda: self.seconds, now=lambda: 1.0)
+        settings = Settings(self.path, retention, deduplication, monotonic=lambda: self.seconds)
         return SQLiteHistory(reactor, settings, self.clock)
 
     async def let_retention_work(self) -> None:

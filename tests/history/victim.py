@@ -1,10 +1,10 @@
 """
 A process that appends to a history until it is stopped: for tests that kill it.
 
-Run as ``python -m tests.history.victim DESCRIPTION FIRST KEPT``. One publisher appends the labelled texts FIRST, FIRST + 1
-and so on, several appends at a time; the history keeps the last KEPT of them, and copies its log into the database all the
-time. It says one line for each thing that happens: ``open HEAD``, ``acked N POSITION``,
-``unavailable``, ``available``, ``refused WHY``. Ends when its standard input does.
+Run as ``python -m tests.history.victim DESCRIPTION FIRST KEPT``. One publisher appends the labelled texts FIRST, FIRST
++ 1 and so on, several appends at a time; the history keeps the last KEPT of them, and copies its log into the database
+all the time. It says one line for each thing that happens: ``open HEAD``, ``acked N POSITION``, ``unavailable``,
+``available``, ``refused WHY``. Ends when its standard input does.
 """
 
 import sys

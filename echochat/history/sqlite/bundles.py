@@ -37,6 +37,8 @@ SELECT_BUNDLES: Final = """
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
+_decoder = json.JSONDecoder()  # its raw_decode() takes half the time of loads()
+
 
 class Damaged(Exception):
     """
@@ -53,7 +55,7 @@ class Bundle:
     :param topic: the topic's number in the table of topics.
     :param previous: the position of the topic's event before these, 0 if there never was one.
     :param number: how many events the topic has had, up to and with the last of these.
-    :param time: of its newest event.
+    :param time: when it was stored, by the log's own clock, which never goes back; its events have times of their own.
     """
 
     last: int
@@ -80,7 +82,13 @@ Row = tuple[int, int, int, int, int, int, int, bytes]
 
 
 def make_rows(
-    topic: str, topic_id: int, previous: int, number: int, positions: Sequence[int], drafts: Sequence[Draft]
+    topic: str,
+    topic_id: int,
+    previous: int,
+    number: int,
+    time: int,
+    positions: Sequence[int],
+    drafts: Sequence[Draft],
 ) -> list[Row]:
     """
     Put consecutive events of a topic into as few bundles as the bounds allow.
@@ -92,7 +100,7 @@ def make_rows(
     done = 0
     for start in range(0, len(drafts), MAX_EVENTS):
         end = start + MAX_EVENTS
-        for count, time, body in _bodies(positions[start:end], drafts[start:end]):
+        for count, body in _bodies(positions[start:end], drafts[start:end]):
             done += count
             last = positions[done - 1]
             crc = _checksum(topic, last, previous, number + done, count, time, body)
@@ -105,16 +113,16 @@ def _checksum(topic: str, last: int, previous: int, number: int, count: int, tim
     return zlib.crc32(body, zlib.crc32(f"{topic} {last} {previous} {number} {count} {time}".encode()))
 
 
-def _bodies(positions: Sequence[int], drafts: Sequence[Draft]) -> list[tuple[int, int, bytes]]:
+def _bodies(positions: Sequence[int], drafts: Sequence[Draft]) -> list[tuple[int, bytes]]:
     """
-    :return: for each body how many events it holds, the newest one's time, and itself.
+    :return: for each body how many events it holds, and itself.
     """
     count = len(drafts)
     if count == 1 and "\n" not in drafts[0].text:
         # The most frequent bundle of a quiet server, four times as fast as in general.
         draft = drafts[0]
         text = f"[null,{draft.time},{encode_basestring(draft.name)},null]\n{draft.text}"
-        return [(1, draft.time, text.encode("utf-8", "surrogatepass"))]
+        return [(1, text.encode("utf-8", "surrogatepass"))]
     texts = [draft.text for draft in drafts]
     lines = "\n".join(texts)
     if len(lines) > MAX_CHARACTERS and count > 1:
@@ -132,7 +140,7 @@ def _bodies(positions: Sequence[int], drafts: Sequence[Draft]) -> list[tuple[int
         ]
     )
     body = f"{head}\n{lines}" if as_lines else head
-    return [(count, max(times), body.encode("utf-8", "surrogatepass"))]
+    return [(count, body.encode("utf-8", "surrogatepass"))]
 
 
 @dataclass(slots=True)
@@ -172,8 +180,8 @@ def open_bundle(bundle: Bundle, topic: str) -> Contents:
     count = bundle.count
     try:
         head, _, lines = bundle.body.partition(b"\n")
-        positions, times, names, texts = json.loads(head)
-    except ValueError as error:
+        (positions, times, names, texts), _ = _decoder.raw_decode(head.decode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError) as error:
         raise Damaged("it cannot be read") from error
     contents = Contents(
         range(bundle.last - count + 1, bundle.last + 1) if positions is None else positions,
@@ -181,12 +189,7 @@ def open_bundle(bundle: Bundle, topic: str) -> Contents:
         [names] * count if isinstance(names, str) else names,
         lines.split(b"\n") if texts is None else [text.encode("utf-8", "surrogatepass") for text in texts],
     )
-    lengths = {
-        len(contents.positions),
-        len(contents.times),
-        len(contents.names),
-        len(contents.texts),
-    }
-    if lengths != {count} or contents.positions[-1] != bundle.last:
+    columns = (contents.positions, contents.times, contents.names, contents.texts)
+    if any([len(column) != count for column in columns]) or contents.positions[-1] != bundle.last:  # noqa: C419
         raise Damaged("its parts do not fit together")
     return contents

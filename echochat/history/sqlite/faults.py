@@ -20,10 +20,18 @@ _SENTENCES: Final = {
 }
 
 
+class HistoryLost(Exception):
+    """
+    What was acknowledged is not there any more.
+    """
+
+
 def explain(error: BaseException) -> str:
     """
     :return: a piece of a sentence that may be shown to users: it names neither paths nor what was stored.
     """
+    if isinstance(error, HistoryLost):
+        return "its file is not the one that it was"
     return _SENTENCES.get(_code(error), "the database failed")
 
 

@@ -19,9 +19,10 @@ from echochat.history.numbering import Numbered
 from echochat.history.records import Draft, Page, Status, Stored, TopicState
 from echochat.history.sqlite.readers import Readers
 from echochat.history.sqlite.reading import TOPICS_AT_ONCE, read_after, read_before, read_topic, read_topics
+from echochat.history.sqlite.reports import Append, Work
 from echochat.history.sqlite.schema import connect_reader
 from echochat.history.sqlite.settings import Settings
-from echochat.history.sqlite.writer import Append, Work, Writer
+from echochat.history.sqlite.writer import Writer
 
 _CLOSED: Final = "the history is closed"
 

@@ -9,8 +9,8 @@ The file never shrinks: pages that become free are used for the next events, so 
 retention first took hold. ``auto_vacuum`` was measured at 7 % of the throughput, and would give back only what is
 needed again a moment later.
 
-By age, an event is looked at when it is the oldest of the log: one with a time in the future (a clock was wrong) keeps
-those behind it until it is old itself, or until another bound is reached.
+Age is counted from when an event was stored, by the log's own clock, and not by the event's time, which may be
+anything.
 """
 
 import json
@@ -122,7 +122,7 @@ class Retainer:
         return self._remove(rows, "DELETE FROM bundles WHERE topic = ? AND last <= ?", [topic, rows[-1][0]])
 
     def _remove_old(self) -> int:
-        oldest = (self._store.settings.now() - self._retention.age) * 1000
+        oldest = self._store.time() - self._retention.age * 1000
         limit = self._limit
         rows = self._rows(_OLDEST, [limit])
         kept = next((index for index, row in enumerate(rows) if row[4] >= oldest), len(rows))

@@ -17,8 +17,8 @@ class Settings:
 
     :param path: absolute, without symbolic links: its lock is found by this name.
     :param synchronous: ``FULL``. ``OFF`` acknowledges what is not on disk: for tests that must find the loss.
-    :param now: the time of day in seconds, for retention by age.
-    :param monotonic: seconds that only grow, for the dedupe window.
+    :param now: the time of day in seconds; asked for when the log is opened.
+    :param monotonic: seconds that only grow, for the dedupe window and retention by age.
     :param connection: what to open the database with; a test's may fail.
     """
 

@@ -15,7 +15,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from echochat.history.errors import HistoryRefused
 from echochat.history.records import Draft
@@ -29,19 +29,14 @@ from echochat.history.sqlite.schema import (
     new_epoch,
 )
 from echochat.history.sqlite.settings import Settings
+from echochat.history.sqlite.statements import Statement, by_topic, inserts
 from echochat.history.sqlite.topics import TopicTable
 
 # Copying this much from the log into the database takes about 20 ms, in which nothing is committed.
 CHECKPOINT_BYTES: Final = 16 << 20
 
-# Rows in one statement; the most that fit into the 32,766 variables that SQLite allows by default. Below the last of
-# these there is a statement for each number.
-_ROWS_AT_ONCE: Final = (2048, 1024, 512, 256, 128)
-
 # How many bundles at the end of the log are verified when it is opened.
 _ENDS: Final = 64
-
-Statement = tuple[str, Sequence[Any]]
 
 
 class Store:
@@ -73,6 +68,9 @@ class Store:
             self.database.execute(f"PRAGMA synchronous={settings.synchronous}")
             self.topics = TopicTable(self.database)
             self.head = self._read_head()
+            self._file = os.stat(settings.path)
+            self._opened_monotonic = settings.monotonic()
+            self._opened = max(settings.now(), self._last_time() / 1000)
             self.epoch: str = self.database.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0]
         except BaseException:
             self.abandon()
@@ -94,7 +92,8 @@ class Store:
         """
         Make these durable, together.
         """
-        groups = _by_topic(drafts, positions)
+        time = self.time()
+        groups = by_topic(drafts, positions)
         topics = self.topics.load(groups)
         new: list[tuple[int, str]] = []
         rows: list[Row] = []
@@ -105,21 +104,21 @@ class Store:
             if not topic.stored:
                 topic.stored = True
                 new.append((topic.id, name))
-            rows += make_rows(name, topic.id, topic.last, topic.number, its_positions, its_drafts)
+            rows += make_rows(name, topic.id, topic.last, topic.number, time, its_positions, its_drafts)
             topic.last = its_positions[-1]
             topic.number += len(its_drafts)
             if topic.number - topic.removed >= too_many:
                 self.topics.grown.add(topic.id)
         rows.sort()  # so that each is put behind the table's last
         statements = [
-            *_inserts("INSERT INTO topics (id, name)", new),
-            *_inserts("INSERT INTO bundles", rows),
+            *inserts("INSERT INTO topics (id, name)", new),
+            *inserts("INSERT INTO bundles", rows),
         ]
         if labels:
             self.label_rows += 1
             keys = json.dumps(labels, separators=(",", ":"))
             row = (self.label_rows, labels_checksum(self.label_rows, keys), keys)
-            statements.extend(_inserts("INSERT INTO labels", [row]))
+            statements.extend(inserts("INSERT INTO labels", [row]))
             self.wrote(len(keys), 1)
         self._transact(statements)
         self.head = positions[-1]
@@ -155,6 +154,23 @@ class Store:
                 self._log_scale = min(4.0, max(0.01, pages * 4096 / max(self._log_bytes, 4096)))
             self._log_bytes = 0
         return not busy
+
+    def time(self) -> int:
+        """
+        The log's own time, in milliseconds: the time of day when the log was opened, and what has passed since.
+
+        It does not go back, and does not follow a clock that jumps: neither may make a week's events old at once.
+        """
+        return int((self._opened + self.settings.monotonic() - self._opened_monotonic) * 1000)
+
+    def is_replaced(self) -> bool:
+        """
+        Tell whether the path leads to another file than it did, or to none.
+        """
+        try:
+            return not os.path.samestat(os.stat(self.settings.path), self._file)
+        except FileNotFoundError:
+            return True
 
     def size(self) -> int:
         """
@@ -233,6 +249,10 @@ class Store:
         ).fetchone()[0]
         return head
 
+    def _last_time(self) -> int:
+        row = self.database.execute("SELECT time FROM bundles ORDER BY last DESC LIMIT 1").fetchone()
+        return row[0] if row else 0
+
     def _verify_end(self) -> None:
         """
         Look where the next event will go, and whether all of the file is there.
@@ -250,34 +270,3 @@ class Store:
                 open_bundle(Bundle(*row), name)
             except Damaged as error:
                 raise HistoryRefused(f"{path} is corrupt at position {row[0]}: {error}") from error
-
-
-def _by_topic(drafts: Sequence[Draft], positions: range) -> dict[str, tuple[Sequence[int], Sequence[Draft]]]:
-    names = [draft.topic for draft in drafts]
-    if names.count(names[0]) == len(names):
-        return {names[0]: (positions, drafts)}
-    groups: dict[str, tuple[list[int], list[Draft]]] = {}
-    for name, position, draft in zip(names, positions, drafts, strict=True):
-        group = groups.get(name)
-        if group is None:
-            groups[name] = ([position], [draft])
-        else:
-            group[0].append(position)
-            group[1].append(draft)
-    return {**groups}
-
-
-def _inserts(into: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[Statement]:
-    """
-    :return: as few statements as possible.
-    """
-    start = 0
-    while start < len(rows):
-        left = len(rows) - start
-        count = next((size for size in _ROWS_AT_ONCE if size <= left), left)
-        one = f"({','.join('?' * len(rows[0]))})"
-        yield (
-            f"{into} VALUES {','.join([one] * count)}",
-            [value for row in rows[start : start + count] for value in row],
-        )
-        start += count

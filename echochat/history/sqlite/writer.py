@@ -26,21 +26,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from echochat.history.errors import HistoryRefused
 from echochat.history.labels import LabelWindow
-from echochat.history.numbering import Numbered, number
-from echochat.history.records import Draft, Stored
+from echochat.history.numbering import number
 from echochat.history.sqlite.bundles import Damaged
-from echochat.history.sqlite.faults import explain, is_corrupt
+from echochat.history.sqlite.faults import HistoryLost, explain, is_corrupt
 from echochat.history.sqlite.lockfile import LockFile
 from echochat.history.sqlite.readers import Readers
+from echochat.history.sqlite.reports import Append, Reports, Work
 from echochat.history.sqlite.retention import Retainer
 from echochat.history.sqlite.schema import create
 from echochat.history.sqlite.settings import Settings
@@ -51,77 +48,6 @@ COMMIT_BOUND: Final = 32_768
 
 # What must be writable before a failed history is available again.
 _PROOF_BYTES: Final = 1 << 20
-
-
-@dataclass(slots=True)
-class Append:
-    """
-    What was asked for in one call, and who is to be told.
-    """
-
-    drafts: Sequence[Draft]
-    characters: int
-    answer: Deferred[Stored]
-
-
-class Work(Enum):
-    """
-    What the writer can be asked for, besides appending.
-    """
-
-    TICK = "look whether retention is due"
-    PROBE = "try to become available again"
-    CLOSE = "store what waits, and end"
-
-
-class Reports(Protocol):
-    """
-    What the writer says. Each is called in the reactor's thread.
-    """
-
-    def opened(self, epoch: str, head: int) -> None:
-        """
-        The log can be used.
-        """
-
-    def refused(self, why: Failure) -> None:
-        """
-        It cannot; the thread has ended.
-        """
-
-    def committed(self, appends: Sequence[Append], numbered: Numbered, seconds: float) -> None:
-        """
-        These are on disk.
-        """
-
-    def failed(self, appends: Sequence[Append], why: str, error: Failure | None) -> None:
-        """
-        These are not acknowledged, nor will any others be until :meth:`recovered`.
-
-        :param error: what happened; None when this is only what came after it.
-        """
-
-    def recovered(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
-        """
-        The log can be used again; these are on disk though they were never acknowledged.
-        """
-
-    def still_failed(self, why: str, error: Failure, hopeless: bool) -> None:
-        """
-        A probe was in vain.
-
-        :param hopeless: and so will be all others.
-        """
-
-    def removed(self, events: int) -> None:
-        """
-        Retention removed so many.
-        """
-
-    def closed(self, error: Failure | None) -> None:
-        """
-        Everything is let go of; the thread has ended.
-        """
 
 
 class Writer(threading.Thread):
@@ -205,8 +131,18 @@ class Writer(threading.Thread):
             self._closing = True
         elif work is Work.PROBE:
             self._probe()
-        elif self._retainer is not None:
-            self._retainer.tick()
+        elif self._store is not None:
+            self._tick()
+
+    def _tick(self) -> None:
+        store, retainer = self._store, self._retainer
+        assert store is not None
+        assert retainer is not None
+        if store.is_replaced():
+            # SQLite would go on to write, and to sync, a file that nobody can open any more.
+            self._fail([], HistoryLost("the file was moved or deleted"))
+        else:
+            retainer.tick()
 
     def _commit(self) -> None:
         """
@@ -322,12 +258,6 @@ class Writer(threading.Thread):
         finally:
             self._lock.release()
         self._tell(self._reports.closed, failure)
-
-
-class HistoryLost(Exception):
-    """
-    What was acknowledged is not there any more.
-    """
 
 
 def _refusal(error: Exception, path: str) -> Failure:
