@@ -100,6 +100,8 @@ class Authority:
 
         :param before: the list so far; None: there is none.
         """
+        if before is not None and before.get_revoked_certificate_by_serial_number(certificate.serial_number):
+            return before
         now = datetime.datetime.now(datetime.UTC)
         entries = list(before or ())
         builder = (

@@ -140,6 +140,7 @@ class _Connecting(TLSMemoryBIOFactory):
         self._reactor = reactor
         self._seconds = seconds
         self._handshake: Handshake | None = None
+        self._cause = ""
         self.connected: Deferred[IProtocol] = Deferred(lambda _: self._break_off("it was not wanted any more"))
 
     # Called by Twisted
@@ -169,13 +170,14 @@ class _Connecting(TLSMemoryBIOFactory):
         if self._deadline.active():
             self._deadline.cancel()
         if not self.connected.called:
-            self.connected.errback(TlsFailed(handshake.cause or handshake.transport.cause(reason)))
+            self.connected.errback(TlsFailed(self._cause or handshake.transport.cause(reason)))
 
     # Ours
 
     def _break_off(self, cause: str) -> None:
         if self._handshake is not None:
-            self._handshake.break_off(cause)
+            self._cause = cause
+            self._handshake.transport.abortConnection()
 
 
 @implementer(IStreamClientEndpoint)

@@ -132,9 +132,12 @@ def _read_key(path: str) -> PrivateKey:
 
 
 def _read_revoked(path: str) -> tuple[CertificateRevocationList, ...]:
-    data = _read(path)
-    blocks = [each + _PEM_END for each in data.split(_PEM_END)[:-1]] or [data]
-    return tuple(_parse(path, "a revocation list", load_pem_x509_crl, each) for each in blocks)
+    return _parse(path, "a revocation list", _split_lists, _read(path))
+
+
+def _split_lists(data: bytes) -> tuple[CertificateRevocationList, ...]:
+    lists = [each + _PEM_END for each in data.split(_PEM_END)[:-1]] or [data]
+    return tuple(load_pem_x509_crl(each) for each in lists)
 
 
 def _read(path: str, forbidden_mode: int = 0) -> bytes:
@@ -154,6 +157,9 @@ def _read(path: str, forbidden_mode: int = 0) -> bytes:
 
 def _parse(path: str, what: str, parse: Callable[[bytes], Read], data: bytes) -> Read:
     try:
+        # A part that is cut off, in a file that is being written, would be left out without a word.
+        if data.count(b"-----BEGIN ") != data.count(b"-----END "):
+            raise ValueError
         return parse(data)
     except (ValueError, UnsupportedAlgorithm):
         raise TlsFileError(f"there is not {what} in {path}, or it is damaged (PEM is what is read)") from None

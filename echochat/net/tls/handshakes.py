@@ -97,7 +97,7 @@ class Handshakes(TLSMemoryBIOFactory):
     def stopFactory(self) -> None:
         # The port is closed, and nobody new is wanted.
         for handshake in list(self._unfinished):
-            handshake.break_off("the server stopped listening")
+            self._break_off(handshake, "the server stopped listening")
         self._deadlines.stop()
 
     # Called by the handshakes
@@ -105,7 +105,7 @@ class Handshakes(TLSMemoryBIOFactory):
     def begun(self, handshake: Handshake) -> None:
         if len(self._unfinished) >= MOST_UNFINISHED:
             self.counts.crowded_out += 1
-            next(iter(self._unfinished)).break_off("it was the oldest of too many unfinished ones")
+            self._break_off(next(iter(self._unfinished)), "it was the oldest of too many that are not over")
         self._unfinished[handshake] = None
         self._deadlines.set(handshake)
 
@@ -120,25 +120,27 @@ class Handshakes(TLSMemoryBIOFactory):
             handshake.transport.hand_over(protocol)
 
     def failed(self, handshake: Handshake, reason: Failure) -> None:
-        if handshake not in self._unfinished:
-            return
-        self._forget(handshake)
-        self.counts.refused += 1
-        self.log.info(
-            "TLS handshake with {peer} failed: {cause}",
-            peer=_in_words(handshake.address),
-            cause=handshake.cause or handshake.transport.cause(reason),
-        )
+        if handshake in self._unfinished:
+            self._end(handshake, handshake.transport.cause(reason))
 
     # Ours
+
+    def _is_late(self, handshake: Handshake) -> None:
+        self.counts.late += 1
+        self._break_off(handshake, f"it was not over within {self._deadlines.seconds:g} s")
+
+    def _break_off(self, handshake: Handshake, cause: str) -> None:
+        self._end(handshake, cause)
+        handshake.transport.abortConnection()
+
+    def _end(self, handshake: Handshake, cause: str) -> None:
+        self._forget(handshake)
+        self.counts.refused += 1
+        self.log.info("TLS handshake with {peer} failed: {cause}", peer=_in_words(handshake.address), cause=cause)
 
     def _forget(self, handshake: Handshake) -> None:
         del self._unfinished[handshake]
         self._deadlines.clear(handshake)
-
-    def _is_late(self, handshake: Handshake) -> None:
-        self.counts.late += 1
-        handshake.break_off(f"it was not over within {self._deadlines.seconds:g} s")
 
 
 def _in_words(address: IAddress | None) -> str:

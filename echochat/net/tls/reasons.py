@@ -57,6 +57,7 @@ _ALERTS: Final = {
     "certificate required": "{other} asks for a certificate",
     "access denied": "{other} accepted our certificate, but denied access",
     "protocol version": "{other} speaks no version of TLS that is accepted here",
+    "internal error": "{other} broke off for a reason of its own (it may not accept the name in our certificate)",
     "handshake failure": "{other} refused the handshake (it may want a certificate, or other cipher suites)",
 }
 
@@ -87,7 +88,8 @@ def cause_in_words(reason: Failure, refusal: str, other: str) -> str:
         return refusal
     error = reason.value
     if isinstance(error, Error) and not isinstance(error, SysCallError) and error.args and error.args[0]:
-        said = str(error.args[0][-1][-1])
+        # The first of a stack of errors is the one that the others follow from.
+        said = str(error.args[0][0][-1])
         alert = _ALERT.search(said)
         if alert is not None:
             return _ALERTS.get(alert[1], f"{{other}} broke off: {alert[1]}").format(other=other)

@@ -103,7 +103,6 @@ class Handshake(Protocol):
     made before the handshake is over, and there is nobody whom a byte could reach.
 
     :ivar address: the other end's.
-    :ivar cause: why this end broke it off, in words; empty: it did not.
     """
 
     transport: TlsTransport
@@ -111,7 +110,6 @@ class Handshake(Protocol):
     def __init__(self, owner: HandshakeOwner, address: IAddress | None) -> None:
         self._owner = owner
         self.address = address
-        self.cause = ""
 
     # Called by Twisted
 
@@ -123,12 +121,3 @@ class Handshake(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._owner.failed(self, reason)
-
-    # Called by the owner
-
-    def break_off(self, cause: str) -> None:
-        """
-        Do not wait for the other end any longer.
-        """
-        self.cause = cause
-        self.transport.abortConnection()
