@@ -3,24 +3,25 @@ Whoever carries a session's connection, in memory: performs what the session ask
 """
 
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 
-from echochat.chat.effects import Close, Effect, Publish, Renamed
+from echochat.chat.effects import Close, Effect, LogIn, Publish, Renamed, UseToken
 from echochat.chat.people import Commons, People
 from echochat.chat.policy import Allowance
 from echochat.chat.replies import Slot
 from echochat.chat.session import Session
-from echochat.wire.answers import Ok
+from echochat.wire.answers import Err, Ok
 from echochat.wire.lines import MAX_LINE, LineReader
 from echochat.wire.telnet import TelnetFilter
 
 
-def make_commons() -> Commons:
+def make_commons(guests: str = "yes") -> Commons:
     """
-    Where the first guest is ``guest-1``, and no time passes.
+    Where the first guest is ``guest-1``, ``root`` has an account, and no time passes.
     """
     numbers = count(1)
-    return Commons(People(lambda: str(next(numbers))), lambda: 0, lambda: 0.0)
+    return Commons(People(lambda: str(next(numbers)), lambda name: name == "root"), lambda: 0, lambda: 0.0, guests)
 
 
 class Conversation:
@@ -47,7 +48,7 @@ class Conversation:
         self.effects: list[Effect] = []
         self._prompt = prompt
         self._position = 0
-        self._waiting: deque[tuple[Slot, bytes]] = deque()
+        self._waiting: deque[tuple[Slot, Callable[[], bytes]]] = deque()
         self._closing: Close | None = None
 
     def say(self, *segments: bytes) -> bytes:
@@ -76,7 +77,8 @@ class Conversation:
         """
         Let the reply that was asked for first become known.
         """
-        self.session.replies.fill(*self._waiting.popleft())
+        slot, answer = self._waiting.popleft()
+        self.session.replies.fill(slot, answer())
         self._flush()
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -86,9 +88,11 @@ class Conversation:
                 if isinstance(effect, Close):
                     self._closing = effect
                 elif not isinstance(effect, Renamed):
-                    self._waiting.append((effect.slot, self._reply_to(effect)))
+                    answer = self._reply_to(effect)
                     if self._prompt:
-                        self.session.replies.fill(*self._waiting.popleft())
+                        self.session.replies.fill(effect.slot, answer())
+                    else:
+                        self._waiting.append((effect.slot, answer))
             effects = self.session.go_on() if self.session.can_go_on else []
         self._flush()
 
@@ -107,12 +111,27 @@ class Conversation:
             session.end()
             self.closed = self._closing
 
-    def _reply_to(self, effect: Effect) -> bytes:
+    def _reply_to(self, effect: Effect) -> Callable[[], bytes]:
         """
-        A reply that depends on what was asked before, as a log's does.
+        What makes a reply when its time has come. It depends on what was asked before, as a log's does.
         """
+        if isinstance(effect, LogIn):
+            known = effect.secret == "right"
+            return lambda: self._admit(effect.name, "password", known, effect.label)
+        if isinstance(effect, UseToken):
+            return lambda: self._admit("bot", "token", effect.token == "right", effect.label)
         if isinstance(effect, Publish):
             first = self._position + 1
             self._position += len(effect.drafts)
-            return effect.acknowledge(range(first, self._position + 1))
-        return Ok(type(effect).__name__, str(self._position)).encode()
+            acknowledged = effect.acknowledge(range(first, self._position + 1))
+            return lambda: acknowledged
+        answer = Ok(type(effect).__name__, str(self._position)).encode()
+        return lambda: answer
+
+    def _admit(self, name: str, kind: str, known: bool, label: str | None) -> bytes:
+        if not known:
+            return Err("login-failed", "no", label).encode()
+        renamed = self.session.person.become(name, kind, None)
+        if renamed is not None:
+            self.effects.append(renamed)
+        return Ok("login", name, label).encode()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.chat.replies import Replies, Slot
+from echochat.chat.replies import ENOUGH, Replies, Slot
 from tests.wire.examples import reproducible
 
 
@@ -73,6 +73,23 @@ class RepliesTests(SynchronousTestCase):
         replies.fill(slot, b"b")
         self.assertEqual(replies.take(), b"")
         self.assertEqual(replies.waiting, 0)
+
+    def test_enough(self) -> None:
+        """
+        What is known and has not been taken is counted, whether it waits for another or not.
+        """
+        replies = Replies()
+        replies.add(b"x" * (ENOUGH - 2))
+        slot = replies.reserve()
+        replies.add(b"y")
+        self.assertFalse(replies.are_enough)
+        replies.fill(slot, b"z")
+        self.assertTrue(replies.are_enough)
+        replies.take()
+        self.assertFalse(replies.are_enough)
+        replies.reserve()
+        replies.add(b"x" * ENOUGH)
+        self.assertTrue(replies.are_enough)
 
     @reproducible
     @given(st.lists(st.booleans(), max_size=20), st.data())

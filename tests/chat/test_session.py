@@ -29,6 +29,8 @@ _TOPIC_COMMANDS = st.sampled_from(
         b"/history lobby\r\0",
         b"/who lobby\n",
         b"/topics\n",
+        b"/login bob right\n",
+        b"/token#t wrong\r\n",
     ]
 )
 
@@ -265,6 +267,26 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(conversation.sent, b"/ok ListFollowers 0\r\nX\nY\n")
         self.assertEqual(conversation.say(b"z\n"), b"Z\n")
 
+    def test_many_replies(self) -> None:
+        """
+        A few short lines can ask for much: no more than a bounded part of it is made before that is sent.
+        """
+        asked = 500
+        expected = Conversation().say(b"/help\n") * asked + b"X\n"
+        session = Conversation().session
+        effects = session.receive(b"/help\n" * asked + b"x\n")
+        sent = longest = 0
+        while session.can_go_on:
+            part = session.replies.take()
+            longest = max(longest, len(part))
+            self.assertEqual(part, expected[sent : sent + len(part)])
+            sent += len(part)
+            effects += session.go_on()
+        self.assertEqual(session.replies.take(), expected[sent:])
+        self.assertEqual(effects, [])
+        self.assertLess(longest, 70_000)
+        self.assertGreater(len(expected), 500_000)
+
     def test_too_fast(self) -> None:
         """
         Whoever publishes more than guests may is told when to try again, and what else they say is answered.
@@ -284,16 +306,16 @@ class SegmentTests(SynchronousTestCase):
     """
 
     @reproducible
-    @given(segmented(CONVERSATIONS), st.booleans(), st.booleans(), st.data())
-    def test_any_segments(self, segments: list[bytes], telnet: bool, polite: bool, data: st.DataObject) -> None:
+    @given(segmented(CONVERSATIONS), st.sampled_from(["yes", "echo", "no"]), st.booleans(), st.data())
+    def test_any_segments(self, segments: list[bytes], guests: str, polite: bool, data: st.DataObject) -> None:
         """
         Replies, end and count of lines are the same for any segments, and for any delay of what replies wait for:
         whether bytes still come while lines are held (TLS may have some) or not.
         """
-        at_once = Conversation(max_line=LIMIT, telnet=TelnetFilter() if telnet else None)
+        at_once = Conversation(make_commons(guests), max_line=LIMIT, telnet=TelnetFilter())
         if segments:
             at_once.say(b"".join(segments))
-        conversation = Conversation(max_line=LIMIT, telnet=TelnetFilter() if telnet else None, prompt=False)
+        conversation = Conversation(make_commons(guests), max_line=LIMIT, telnet=TelnetFilter(), prompt=False)
         for segment in segments:
             while conversation.performing and (
                 (polite and conversation.session.holds) or data.draw(st.booleans(), "perform")
@@ -362,6 +384,75 @@ class SegmentTests(SynchronousTestCase):
         self.assertEqual(session.answer(b"b\n"), b"B\n")
         conversation.say(b"CLOSE SOCKET\n")
         self.assertIsNone(session.answer(b"b\n"))
+
+
+class GuestTests(SynchronousTestCase):
+    """
+    Where guests may not do everything, they are told to log in, and may do the rest when they have.
+    """
+
+    REFUSED = b"/err not-logged-in log in first: /login NAME SECRET, or /token TOKEN\r\n"
+
+    def test_echo_only(self) -> None:
+        """
+        Guests may have only what harms nobody: echo, names, and what tells of the server.
+        """
+        conversation = Conversation(make_commons("echo"))
+        conversation.say(b"hello\n")
+        self.assertEqual(
+            conversation.say(b"a\nb\n", b"c\n/nick bob\n/whoami\n"),
+            b"A\nB\nC\n/ok nick bob\r\n/ok whoami bob guest\r\n",
+        )
+        for line in (
+            b"/pub a b\n",
+            b"/msg a b\n",
+            b"/sub a\n",
+            b"/unsub a\n",
+            b"/history a\n",
+            b"/who a\n",
+            b"/topics\n",
+        ):
+            self.assertEqual(conversation.say(line), self.REFUSED)
+        self.assertEqual(
+            conversation.say(b"/pub#1 a b\n/pub#2 a c\n"),
+            b"".join(self.REFUSED.replace(b"/err", b"/err#%d" % n) for n in (1, 2)),
+        )
+
+    def test_nothing(self) -> None:
+        """
+        Guests may have nothing but the way in and out, whichever way their messages arrive.
+        """
+        conversation = Conversation(make_commons("no"))
+        self.assertEqual(conversation.say(b"a\n", b"b\n", b"c\nd\n/nick bob\n"), self.REFUSED * 5)
+        self.assertEqual(conversation.say(b"/ping\n/whoami\n/help ping\n").count(b"/ok "), 3)
+        conversation.say(b"CLOSE SOCKET\n")
+        self.assertEqual(conversation.closed, Close("CLOSE SOCKET"))
+
+    def test_after_login(self) -> None:
+        """
+        Whoever has logged in may do everything: what was typed behind the login waits for it.
+        """
+        for guests in ("yes", "echo", "no"):
+            conversation = Conversation(make_commons(guests), prompt=False)
+            conversation.say(b"/login#x root right\na\n/pub lobby hi\n", b"b\n/whoami\n")
+            self.assertEqual(conversation.sent, b"")
+            conversation.perform_next()
+            conversation.perform_next()
+            self.assertEqual(
+                conversation.sent,
+                b"/ok#x login root\r\nA\n/ok pub lobby 1\r\nB\n/ok whoami root password\r\n",
+            )
+            self.assertEqual(conversation.session.answer(b"c\n"), b"C\n")
+
+    def test_after_a_failed_login(self) -> None:
+        """
+        Who could not log in is a guest as before.
+        """
+        conversation = Conversation(make_commons("no"), prompt=False)
+        conversation.say(b"/token wrong\na\n")
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"/err login-failed no\r\n" + self.REFUSED)
+        self.assertIsNone(conversation.session.answer(b"c\n"))
 
 
 class ByeTests(SynchronousTestCase):

@@ -4,8 +4,7 @@ Tests for :mod:`echochat.chat.verbs`.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.chat.effects import Close, Renamed
-from echochat.chat.people import Commons, People
+from echochat.chat.effects import Close, LogIn, Renamed, UseToken
 from echochat.chat.verbs import VERBS
 from echochat.wire.answers import Err, Info, Ok, parse_answer
 from echochat.wire.commands import ALIASES
@@ -204,8 +203,7 @@ class NameTests(SynchronousTestCase):
         """
         A guest cannot take a name that an account has, whether its owner is here or not.
         """
-        commons = Commons(People(lambda: "1", lambda name: name == "root"), lambda: 0, lambda: 0.0)
-        self.assertIn(b"/err name-taken ", Conversation(commons).say(b"/nick ROOT\n"))
+        self.assertIn(b"/err name-taken ", Conversation().say(b"/nick ROOT\n"))
 
     def test_own_name_in_another_case(self) -> None:
         """
@@ -227,6 +225,95 @@ class NameTests(SynchronousTestCase):
             (answer,) = answers(conversation.say(f"/nick {name}\n".encode()))
             assert isinstance(answer, Err)
             self.assertEqual(answer.code, "bad-name")
+
+
+class LoginTests(SynchronousTestCase):
+    """
+    Who shows that they are somebody is known by that name from then on.
+    """
+
+    def test_password(self) -> None:
+        """
+        Name and secret are asked of whoever keeps them; a secret may have spaces.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/login#x Root  two  words \n")
+        (asked,) = conversation.effects
+        assert isinstance(asked, LogIn)
+        self.assertEqual((asked.name, asked.secret, asked.label), ("Root", " two  words ", "x"))
+        self.assertNotIn("words", repr(asked))
+
+    def test_token(self) -> None:
+        """
+        A token is asked of whoever can read it.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/token#x  abc.def \n")
+        (asked,) = conversation.effects
+        assert isinstance(asked, UseToken)
+        self.assertEqual((asked.token, asked.label), ("abc.def", "x"))
+        self.assertNotIn("abc", repr(asked))
+
+    def test_name_and_kind(self) -> None:
+        """
+        ``/whoami`` tells how the name was given; the name that the guest had is free.
+        """
+        commons = make_commons()
+        for line, told in (
+            (b"/login root right\n", b"/ok whoami root password\r\n"),
+            (b"/token right\n", b"/ok whoami bot token\r\n"),
+        ):
+            conversation = Conversation(commons)
+            conversation.say(b"/nick bob\n" + line)
+            self.assertEqual(conversation.say(b"/whoami\n"), told)
+            self.assertEqual(conversation.effects[-1], Renamed("bob", told.split()[2].decode()))
+
+    def test_once(self) -> None:
+        """
+        Whoever is logged in keeps that name.
+        """
+        conversation = Conversation()
+        conversation.say(b"/login root right\n")
+        for line, code in (
+            (b"/login root right\n", "bad-arguments"),
+            (b"/token right\n", "bad-arguments"),
+            (b"/nick bob\n", "denied"),
+        ):
+            (answer,) = answers(conversation.say(line))
+            assert isinstance(answer, Err)
+            self.assertEqual(answer.code, code)
+        self.assertEqual(conversation.say(b"/whoami\n"), b"/ok whoami root password\r\n")
+
+    def test_missing(self) -> None:
+        """
+        Nothing is asked of anybody when a part is missing or cannot be a name.
+        """
+        conversation = Conversation()
+        for line, code in (
+            (b"/login\n", "bad-arguments"),
+            (b"/login root\n", "bad-arguments"),
+            (b"/login root \n", "bad-arguments"),
+            (b"/login !root s3cret\n", "bad-name"),
+            (b"/token\n", "bad-arguments"),
+            (b"/token  \n", "bad-arguments"),
+        ):
+            (answer,) = answers(conversation.say(line))
+            assert isinstance(answer, Err)
+            self.assertEqual(answer.code, code)
+            self.assertNotIn("s3cret", answer.explanation)
+        self.assertEqual(conversation.effects, [])
+
+    def test_in_the_clear(self) -> None:
+        """
+        A secret is not taken where others can listen, and the person is told so before anything else.
+        """
+        conversation = Conversation()
+        conversation.session.person.is_private = False
+        for line in (b"/login root right\n", b"/login\n", b"/token right\n"):
+            (answer,) = answers(conversation.say(line))
+            assert isinstance(answer, Err)
+            self.assertEqual(answer.code, "tls-required")
+        self.assertEqual(conversation.effects, [])
 
 
 class QuitTests(SynchronousTestCase):
