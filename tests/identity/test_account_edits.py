@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +14,7 @@ from echochat.identity.account_edits import NoSuchAccount, remove_account, set_a
 from echochat.identity.accounts import read_accounts
 from echochat.identity.files import FileRefused
 from tests.identity.doubles import cheap_hash, write_file
+from tests.wire.examples import reproducible
 
 ONE = cheap_hash(b"one")
 TWO = cheap_hash(b"two")
@@ -92,6 +93,7 @@ class EditTests(SynchronousTestCase):
             self.assertRaises(FileRefused, remove_account, path, "alice")
             self.assertEqual(Path(path).read_text(), content)
 
+    @settings(reproducible, max_examples=60)
     @given(edits)
     def test_any_edits(self, edits: list[tuple[str, str, str | None, frozenset[str] | None]]) -> None:
         """

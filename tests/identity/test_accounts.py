@@ -2,7 +2,7 @@
 Tests for :mod:`echochat.identity.accounts`.
 """
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +16,7 @@ from echochat.identity.accounts import (
 )
 from echochat.identity.files import FileRefused
 from tests.identity.doubles import cheap_hash, write_file
+from tests.wire.examples import reproducible
 
 HASH = cheap_hash(b"secret")
 
@@ -102,6 +103,7 @@ class AccountsFileTests(SynchronousTestCase):
             self.assertNotIn("can", self.refusal(line))
         self.assertNotIn(HASH[-20:], self.refusal(f"bob {HASH}x y z\n"))
 
+    @settings(reproducible, max_examples=100)
     @given(accounts, st.lists(between))
     @example([], [])
     def test_what_was_written_is_read(self, written: list[Account], notes: list[str]) -> None:
@@ -113,6 +115,7 @@ class AccountsFileTests(SynchronousTestCase):
             text += (notes[number] if number < len(notes) else "") + format_line(account) + "\n"
         self.assertEqual(parse_accounts(text.encode(), "accounts").everybody, tuple(written))
 
+    @settings(reproducible, max_examples=100)
     @given(
         st.one_of(st.binary(), st.text().map(str.encode), st.lists(st.sampled_from([*"ab# \n,$", HASH])).map("".join))
     )

@@ -7,7 +7,7 @@ import re
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,6 +21,7 @@ from echochat.identity.passwords import (
     verify,
 )
 from tests.identity.doubles import CHEAP, cheap_hash
+from tests.wire.examples import reproducible
 
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -139,6 +140,7 @@ class HashTests(SynchronousTestCase):
         ):
             self.assertFalse(is_hash(wrong), wrong)
 
+    @settings(reproducible, max_examples=100)
     @given(
         st.from_regex(
             re.compile(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +17,7 @@ from echochat.identity.rules import ACTIONS, Person, Rule, decide
 from echochat.identity.topic_sets import TopicSet
 from tests.identity.doubles import write_file
 from tests.identity.test_topic_sets import patterns
+from tests.wire.examples import reproducible
 
 GOOD = """\
 [[rule]]
@@ -145,6 +146,7 @@ class RuleFileTests(SynchronousTestCase):
         refused = self.assertRaises(FileRefused, read_rules, write_file(self, GOOD, 0o666))
         self.assertIn("can be changed by everybody", str(refused))
 
+    @settings(reproducible, max_examples=100)
     @given(
         st.lists(
             st.tuples(
@@ -173,6 +175,7 @@ class RuleFileTests(SynchronousTestCase):
             self.assertEqual(rule.may, set(may))
             self.assertEqual(rule.topics, TopicSet.parse(topics))
 
+    @settings(reproducible, max_examples=100)
     @given(st.binary() | st.lists(st.sampled_from([*GOOD.splitlines(True), "[", "'''", "=", "x\n", "\n"])).map("".join))
     @example("[[rule]]\n[[rule]]\n")
     @example("[[rule]]\n[[rule.who]]\n")

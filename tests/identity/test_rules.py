@@ -5,7 +5,7 @@ Tests for :mod:`echochat.identity.rules`.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +14,7 @@ from echochat.identity.rules import ACTIONS, Action, Decision, Permissions, Pers
 from echochat.identity.tokens import Grants
 from echochat.identity.topic_sets import TopicSet
 from tests.identity.test_topic_sets import naively_in, patterns, topics
+from tests.wire.examples import reproducible
 
 ALICE = Person("Alice", frozenset({"staff"}))
 BOB = Person("bob")
@@ -212,7 +213,7 @@ class ModelTests(SynchronousTestCase):
     Decisions are what the documentation says.
     """
 
-    @settings(max_examples=300)
+    @reproducible
     @given(written_rules, written_grants, people, st.sampled_from(ACTIONS), topics)
     def test_decisions(
         self,

@@ -2,11 +2,12 @@
 Tests for :mod:`echochat.identity.throttle`.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.identity.throttle import DELAYS, QUIET, LoginThrottle
+from tests.wire.examples import reproducible
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
@@ -186,6 +187,7 @@ class ThrottleTests(SynchronousTestCase):
             throttle.succeeded(HERE, name, 0.0)
         self.assertEqual(throttle.take_turn(HERE, "alice", 0.0), 2.0)
 
+    @settings(reproducible, max_examples=100)
     @given(
         st.lists(
             st.tuples(st.sampled_from("ab"), st.sampled_from(["alice", "bob"]), st.floats(0, 14), st.booleans()),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +18,7 @@ from echochat.identity.tokens import MAX_TOKEN, Grants, Token, TokenRefused, Tok
 from echochat.identity.topic_sets import TopicSet
 from tests.identity.doubles import write_file
 from tests.identity.test_keys import ED25519, RSA, SHARED, private_pem, public_key
+from tests.wire.examples import reproducible
 
 NOW = 1_750_000_000.0
 KEY = Key("HS256", SHARED.encode())
@@ -261,6 +262,7 @@ class SignatureTests(TokenTestCase):
         """
         self.assertEqual(self.refusal(f"{encoded(b'[' * 5000)}.{encoded(good())}.x"), NOT_OURS)
 
+    @settings(reproducible, max_examples=100)
     @given(st.one_of(st.text(), st.text('abAB01-_.=\n{}"é', max_size=60)))
     def test_anything(self, token: str) -> None:
         """
@@ -268,6 +270,7 @@ class SignatureTests(TokenTestCase):
         """
         self.assertEqual(self.refusal(token), NOT_OURS)
 
+    @settings(reproducible, max_examples=100)
     @given(st.data())
     def test_one_bit(self, data: st.DataObject) -> None:
         """
@@ -279,6 +282,7 @@ class SignatureTests(TokenTestCase):
         part[data.draw(st.integers(0, len(part) - 1))] ^= 1 << data.draw(st.integers(0, 7))
         self.assertEqual(self.refusal(".".join(encoded(bytes(part)) for part in parts)), NOT_OURS)
 
+    @settings(reproducible, max_examples=100)
     @given(
         st.dictionaries(
             st.sampled_from(["sub", "exp", "nbf", "aud", "topics"]),

@@ -4,13 +4,14 @@ Tests for :mod:`echochat.identity.topic_sets`.
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.chat.policy import canonical_topic
 from echochat.identity.topic_sets import EVERY_TOPIC, NO_TOPIC, TopicSet
 from echochat.wire.names import is_topic
+from tests.wire.examples import reproducible
 
 beginnings = st.from_regex(r"[ab@][aAb.]{0,3}", fullmatch=True)
 topics = beginnings.filter(is_topic)
@@ -98,6 +99,7 @@ class TopicSetTests(SynchronousTestCase):
             refused = str(self.assertRaises(ValueError, TopicSet.parse, ["lobby", pattern]))
             self.assertIn(repr(pattern), refused)
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(patterns, max_size=4), st.lists(patterns, max_size=4), topics)
     def test_definition(self, some: list[str], others: list[str], topic: str) -> None:
         """
