@@ -6,7 +6,7 @@ one name is found depends on how they were installed. So ours are registered as 
 short for it. ``proxied:`` is ours alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.endpoints import clientFromString, serverFromString
@@ -22,7 +22,7 @@ def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
 
     :raises ValueError: the description cannot be understood; the text says why.
     """
-    endpoint: IStreamServerEndpoint = serverFromString(reactor, _in_full(description))
+    endpoint: IStreamServerEndpoint = _read(serverFromString, reactor, description)
     return endpoint
 
 
@@ -32,13 +32,19 @@ def client_endpoint(reactor: Any, description: str) -> IStreamClientEndpoint:
 
     :raises ValueError: the description cannot be understood; the text says why.
     """
-    endpoint: IStreamClientEndpoint = clientFromString(reactor, _in_full(description))
+    endpoint: IStreamClientEndpoint = _read(clientFromString, reactor, description)
     return endpoint
 
 
-def _in_full(description: str) -> str:
+def _read(read: Callable[[Any, str], Any], reactor: Any, description: str) -> Any:
     kind, colon, rest = description.partition(":")
-    return f"{_OURS}:{rest}" if colon and kind.lower() == _SHORT else description
+    if kind.lower() == _SHORT:
+        description = f"{_OURS}{colon}{rest}"
+    try:
+        return read(reactor, description)
+    except (TypeError, KeyError, IndexError) as error:
+        # Twisted calls functions of its own with whatever was written.
+        raise ValueError(f"{kind}: cannot be understood: {error}") from error
 
 
 def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
