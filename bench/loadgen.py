@@ -2,9 +2,10 @@
 The load generator: built when it is first needed, and called.
 """
 
+import select
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,14 +48,46 @@ def lg(mode: str, port: int, *arguments: object) -> dict[str, float]:
 
     :raises NoFigure: it failed: the server closed connections, stalled, or took more than three minutes.
     """
+    with _started(mode, port, *arguments) as load:
+        return _figures(load)
+
+
+@contextmanager
+def fan(port: int, *arguments: object) -> Iterator[Callable[[], None]]:
+    """
+    A fan-out while the block runs. The block is given a function that waits until all has been delivered: the
+    subscribers are still connected then.
+
+    :raises NoFigure: it failed.
+    """
+    with _started("fan", port, *arguments) as load:
+
+        def wait_until_delivered() -> None:
+            assert load.stdout is not None
+            select.select([load.stdout], [], [], _PATIENCE)
+
+        try:
+            yield wait_until_delivered
+        except NoFigure:
+            load.kill()
+            raise
+        _figures(load)
+
+
+def _started(mode: str, port: int, *arguments: object) -> subprocess.Popen[str]:
     command = [str(build()), mode, "127.0.0.1", str(port), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _figures(load: subprocess.Popen[str]) -> dict[str, float]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        output, complaint = load.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
+        load.kill()
         raise NoFigure(f"no end after {_PATIENCE} s") from None
-    if done.returncode:
-        raise NoFigure(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the load generator failed")
-    pairs = (pair.partition("=") for pair in done.stdout.split())
+    if load.returncode:
+        raise NoFigure(complaint.strip().splitlines()[-1] if complaint.strip() else "the load generator failed")
+    pairs = (pair.partition("=") for pair in output.split())
     return {name: float(figure) for name, _, figure in pairs}
 
 
@@ -65,8 +98,7 @@ def idle(port: int, connections: int, proto: str) -> Iterator[None]:
 
     :raises NoFigure: they could not all be opened.
     """
-    command = [str(build()), "idle", "127.0.0.1", str(port), str(connections), str(_PATIENCE), proto]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as holder:
+    with _started("idle", port, connections, _PATIENCE, proto) as holder:
         try:
             assert holder.stdout is not None
             if not holder.stdout.readline():

@@ -76,6 +76,18 @@ class Running:
             used, before = self.processor_seconds(), used
         return used
 
+    def wait_for_descriptors(self, number: int, patience: float) -> None:
+        """
+        Wait until the process has at least so many descriptors open: until it has accepted its connections.
+
+        :raises NoFigure: it had fewer after so many seconds.
+        """
+        deadline = time.monotonic() + patience
+        while (has := self.descriptors()) < number:
+            if time.monotonic() > deadline:
+                raise NoFigure(f"{has} descriptors of {number} after {patience:.0f} s")
+            time.sleep(0.05)
+
     def descriptors(self) -> int:
         """
         How many descriptors the process has open.

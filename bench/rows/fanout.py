@@ -28,7 +28,13 @@ class Fan:
         """
         So many messages, until all have arrived: ``deliveries_per_s`` and ``delivered``.
         """
-        return lg("fan", server.port, server.proto, self.subscribers, messages, self.size, self.in_flight)
+        return lg("fan", server.port, *self.arguments(server, messages))
+
+    def arguments(self, server: Running, messages: int) -> tuple[object, ...]:
+        """
+        What the load generator is to be told.
+        """
+        return server.proto, self.subscribers, messages, self.size, self.in_flight
 
     def burst(self) -> int:
         """

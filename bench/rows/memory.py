@@ -15,25 +15,25 @@ _REST = 3.5
 """Seconds without a change in memory that count as rest: Redis gives back only after two what it had set aside."""
 
 _PATIENCE = 60.0
-"""Seconds that a server may take to accept all connections and come to rest."""
+"""Seconds that a server may take to accept all connections, and again to come to rest."""
 
 _SERVERS = (echochat(), REDIS, NATS, MOSQUITTO, UVLOOP, ASYNCIO, LINE_ONLY_RECEIVER)
 
 
-def _at_rest(server: Running, descriptors: int) -> int:
+def _at_rest(server: Running) -> int:
     """
-    The server's memory once it has at least so many descriptors open and its memory no longer changes.
+    The server's memory once it no longer changes.
     """
     deadline = time.monotonic() + _PATIENCE
     memory, since = 0, time.monotonic()
     while time.monotonic() < deadline:
         memory, before = server.memory(), memory
-        if memory != before or server.descriptors() < descriptors:
+        if memory != before:
             since = time.monotonic()
         elif time.monotonic() - since > _REST:
             return memory
         time.sleep(0.1)
-    raise NoFigure(f"{server.descriptors()} descriptors of {descriptors}, and not at rest after {_PATIENCE:.0f} s")
+    raise NoFigure(f"its memory still changes after {_PATIENCE:.0f} s")
 
 
 def _bytes_each(server: Running, seconds: float) -> float:
@@ -45,7 +45,8 @@ def _bytes_each(server: Running, seconds: float) -> float:
     held = []
     for connections in (_FEW, _FEW + _MORE):
         with idle(server.port, connections, server.proto):
-            held.append(_at_rest(server, at_start + connections))
+            server.wait_for_descriptors(at_start + connections, _PATIENCE)
+            held.append(_at_rest(server))
     return (held[1] - held[0]) / _MORE
 
 
