@@ -16,7 +16,7 @@ from txaio.tx import make_logger
 from echochat.history.errors import HistoryRefused
 from echochat.net.endpoints import server_endpoint
 from echochat.net.gate import Gate
-from echochat.net.tls import reload_ports
+from echochat.net.tls import TlsPort, reload_ports
 from echochat.server.control import ControlFactory
 from echochat.server.factory import GRACE, EchoChatFactory
 
@@ -153,12 +153,13 @@ class EchoChatService(Service):
             self.log.info("listening on {endpoint}", endpoint=endpoint)
             return
         reachable = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+        target = f"[{reachable}]:{address.port}" if ":" in reachable else f"{reachable}:{address.port}"
+        if isinstance(port, TlsPort):
+            try_it = f"openssl s_client -quiet -connect {target}, or: echochat chat --tls {target}"
+        else:
+            try_it = f"nc {reachable} {address.port}, or: echochat chat {target}"
         self.log.info(
-            "listening on {host} port {port}: try it with: nc {reachable} {port}, or: echochat chat {target}",
-            host=host,
-            port=address.port,
-            reachable=reachable,
-            target=f"[{reachable}]:{address.port}" if ":" in reachable else f"{reachable}:{address.port}",
+            "listening on {host} port {port}: try it with: {try_it}", host=host, port=address.port, try_it=try_it
         )
 
     def _no_history(self, failure: Failure) -> None:

@@ -7,7 +7,7 @@ finished and accepted before the protocol hears of the connection, and files tha
 
 from echochat.net.tls.files import TlsFileError
 from echochat.net.tls.names import certificate_name, peer_name
-from echochat.net.tls.ports import reload_ports
+from echochat.net.tls.ports import TlsPort, reload_ports
 from echochat.net.tls.reasons import TlsFailed
 
-__all__ = ["TlsFailed", "TlsFileError", "certificate_name", "peer_name", "reload_ports"]
+__all__ = ["TlsFailed", "TlsFileError", "TlsPort", "certificate_name", "peer_name", "reload_ports"]
