@@ -5,13 +5,19 @@ Who is here: the names in use.
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from echochat.chat.policy import Permissions
 from echochat.wire.names import fold_name
 
 if TYPE_CHECKING:
     from echochat.chat.person import Person
+
+
+MOST_RESERVED: Final = 100_000
+"""
+Names of people who have shown that they are theirs: the one that was shown longest ago is forgotten first.
+"""
 
 
 class NameTaken(Exception):
@@ -41,6 +47,7 @@ class People:
         self._suffix = suffix
         self._is_account = is_account
         self._taken: set[str] = set()
+        self._reserved: dict[str, None] = {}
 
     def admit_guest(self) -> str:
         """
@@ -61,9 +68,20 @@ class People:
         :raises NameTaken: ask for another.
         """
         folded = fold_name(name)
-        if folded in self._taken or self._is_account(folded):
+        if folded in self._taken or folded in self._reserved or self._is_account(folded):
             raise NameTaken(name)
         self._taken.add(folded)
+
+    def reserve(self, name: str) -> None:
+        """
+        Somebody has shown that this is their name, by a certificate, say, without there being an account: as long as
+        this is remembered, no guest can take it.
+        """
+        folded = fold_name(name)
+        self._reserved.pop(folded, None)
+        self._reserved[folded] = None
+        if len(self._reserved) > MOST_RESERVED:
+            del self._reserved[next(iter(self._reserved))]
 
     def rename(self, old: str, new: str) -> None:
         """

@@ -2,6 +2,7 @@
 Who is at the other end of a connection, and what they may do.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from math import ceil
 from typing import Final
@@ -35,13 +36,23 @@ class Person:
     :ivar failures: logins of this connection that failed.
     """
 
-    __slots__ = ("_allowance", "_commons", "_name", "_permissions", "failures", "is_private", "kind")
+    __slots__ = (
+        "_allowance",
+        "_ask_permissions",
+        "_commons",
+        "_name",
+        "_permissions",
+        "failures",
+        "is_private",
+        "kind",
+    )
 
     def __init__(self, commons: Commons, allowance: Allowance | None) -> None:
         self._commons = commons
         self._allowance = allowance
         self._name: str | None = None
         self._permissions: Permissions | None = None
+        self._ask_permissions: Callable[[], Permissions | None] | None = None
         self.kind = GUEST
         self.is_private = True
         self.failures = 0
@@ -74,16 +85,18 @@ class Person:
         """
         What this person may do with topics; None: whatever the protocol allows.
         """
-        if self._permissions is None and self._commons.permissions_of is not None:
-            self._permissions = self._commons.permissions_of(self)
+        if self._permissions is None:
+            if self._ask_permissions is not None:
+                self._permissions = self._ask_permissions()
+            elif self._commons.permissions_of is not None:
+                self._permissions = self._commons.permissions_of(self)
         return self._permissions
 
     def forget_permissions(self) -> None:
         """
         The rules have changed: ask for them again.
         """
-        if self.kind == GUEST or self._commons.permissions_of is not None:
-            self._permissions = None
+        self._permissions = None
 
     def rename(self, name: str) -> Renamed:
         """
@@ -97,17 +110,20 @@ class Person:
         self._permissions = None
         return Renamed(old, name)
 
-    def become(self, name: str, kind: str, permissions: Permissions | None) -> Renamed | None:
+    def become(self, name: str, kind: str, ask_permissions: Callable[[], Permissions | None]) -> Renamed | None:
         """
         This person has shown who they are.
 
-        :param permissions: theirs; None: to be asked for when they are needed.
+        :param ask_permissions: tells what they may do with topics as the rules are then; None: whatever the protocol
+            allows.
         :return: what follows of it, when others knew them as a guest.
         """
         old = self._name
         if old is not None and self.kind == GUEST:
             self._commons.people.release(old)
-        self._name, self.kind, self._permissions = name, kind, permissions
+        self._commons.people.reserve(name)
+        self._name, self.kind = name, kind
+        self._ask_permissions, self._permissions = ask_permissions, None
         return Renamed(old, name) if old is not None else None
 
     def leave(self) -> None:

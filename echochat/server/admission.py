@@ -5,6 +5,8 @@ Letting people in: names and passwords, tokens, certificates; and what they may 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from typing import Any, Final
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -40,13 +42,14 @@ class Admitted:
 
     :ivar name: theirs.
     :ivar kind: ``password``, ``token`` or ``certificate``.
-    :ivar permissions: what they may do with topics; None: whatever the protocol allows.
+    :ivar ask_permissions: tells what they may do with topics by the rules of the moment; None: whatever the protocol
+        allows.
     :ivar expires_in: seconds until this has to be shown again; None: never.
     """
 
     name: str
     kind: str
-    permissions: Permissions | None
+    ask_permissions: Callable[[], Permissions | None]
     expires_in: float | None = None
 
 
@@ -102,7 +105,7 @@ class Admission:
 
     def permissions_of(self, person: chat.Person) -> Permissions | None:
         """
-        What somebody may do with topics by the rules; a token's own grants are not known here.
+        What a guest may do with topics by the rules; who has shown who they are has other means to ask.
         """
         return self._permissions(person.name, person.kind == chat.GUEST, None)
 
@@ -116,7 +119,7 @@ class Admission:
         """
         wait = self._throttle.take_turn(source, name, self._now())
         if wait > 0:
-            raise CommandError("slow-down", f"a login failed a moment ago: try again in {wait:.0f} seconds")
+            raise CommandError("slow-down", f"a login failed a moment ago: try again in {ceil(wait)} seconds")
         for checker in self._checkers:
             try:
                 credentials: Any = UsernamePassword(name.encode(), secret.encode())
@@ -128,7 +131,7 @@ class Admission:
             known = found.decode() if isinstance(found, bytes) else str(found)
             self._throttle.succeeded(source, name, self._now())
             self._refuse_banned(known)
-            return Admitted(known, "password", self._permissions(known, False, None))
+            return Admitted(known, "password", partial(self._permissions, known, False, None))
         self._throttle.failed(source, name, self._now())
         raise LoginFailed("login-failed", "wrong name or password")
 
@@ -146,14 +149,15 @@ class Admission:
         except TokenRefused as error:
             raise LoginFailed("login-failed", str(error)) from None
         self._refuse_banned(known.name)
-        permissions = self._permissions(known.name, False, known.grants)
+        # With the rules of the moment, and always with the token's own grants: a reload must not widen it.
+        permissions = partial(self._permissions, known.name, False, known.grants)
         return Admitted(known.name, "token", permissions, known.expires - now)
 
     def certify(self, name: str) -> Admitted:
         """
         Let in whoever has a certificate that was verified, under the name that is in it.
         """
-        return Admitted(name, "certificate", self._permissions(name, False, None))
+        return Admitted(name, "certificate", partial(self._permissions, name, False, None))
 
     def _refuse_banned(self, name: str) -> None:
         if self.is_banned(name):

@@ -117,7 +117,7 @@ class Login:
         self._applicant.flush()
 
     def _admit(self, admitted: Admitted) -> None:
-        renamed = self._session.person.become(admitted.name, admitted.kind, admitted.permissions)
+        renamed = self._session.person.become(admitted.name, admitted.kind, admitted.ask_permissions)
         if renamed is not None:
             self._applicant.renamed(renamed)
         if admitted.expires_in is not None:

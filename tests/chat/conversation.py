@@ -131,7 +131,7 @@ class Conversation:
     def _admit(self, name: str, kind: str, known: bool, label: str | None) -> bytes:
         if not known:
             return Err("login-failed", "no", label).encode()
-        renamed = self.session.person.become(name, kind, None)
+        renamed = self.session.person.become(name, kind, lambda: None)
         if renamed is not None:
             self.effects.append(renamed)
         return Ok("login", name, label).encode()
