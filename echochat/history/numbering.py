@@ -54,8 +54,8 @@ def _number_labelled(
     repeated: list[int] = []
     refused: dict[int, HistoryUnavailable] = {}
     room = window.room
+    position = head + len(fresh)
     for index, draft in enumerate(drafts):
-        position = head + len(fresh) + 1
         if draft.label is not None:
             key = label_key(draft)
             known = labels.get(key) or window.position_of(key)
@@ -67,7 +67,8 @@ def _number_labelled(
                 refused[index] = HistoryBusy(WINDOW_FULL)
                 positions.append(0)
                 continue
-            labels[key] = position
+            labels[key] = position + 1
+        position += 1
         fresh.append(draft)
         positions.append(position)
     return Stored(positions, repeated, refused) if refused else Stored(positions, repeated)

@@ -11,7 +11,8 @@ from typing import Final
 from echochat.history.errors import HistoryRefused
 from echochat.history.sqlite.bundles import SELECT_BUNDLES, Bundle, Damaged, open_bundle
 from echochat.history.sqlite.faults import explain
-from echochat.history.sqlite.schema import APPLICATION_ID, STEPS, connect_reader, labels_checksum
+from echochat.history.sqlite.label_rows import DamagedLabels, decode_labels
+from echochat.history.sqlite.schema import APPLICATION_ID, STEPS, connect_reader
 
 # After this many there is no point in listing more.
 MAX_PROBLEMS: Final = 100
@@ -151,5 +152,7 @@ def _by_topic(database: sqlite3.Connection) -> Iterator[tuple[str, int, int, Ite
 def _check_labels(database: sqlite3.Connection, report: Report) -> None:
     for row, crc, keys in database.execute("SELECT id, crc, keys FROM labels ORDER BY id"):
         report.labels += 1
-        if crc != labels_checksum(row, keys.decode(errors="replace")):
+        try:
+            decode_labels(row, crc, keys.decode(errors="replace"))
+        except DamagedLabels:
             report.found(f"labels, row {row}: its checksum is wrong")

@@ -6,7 +6,6 @@ import os
 import secrets
 import sqlite3
 import stat
-import zlib
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
@@ -40,7 +39,7 @@ _VERSION_1: Final = (
         body BLOB NOT NULL
     )""",
     "CREATE INDEX bundles_of_topic ON bundles (topic, last)",
-    # A row for each commit that had labels: JSON, label key to position.
+    # A row for each commit that had labels, see label_rows.py.
     "CREATE TABLE labels (id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, keys TEXT NOT NULL)",
 )
 
@@ -158,10 +157,6 @@ def new_epoch() -> str:
     A name for a log that no other has.
     """
     return secrets.token_hex(6)
-
-
-def labels_checksum(row: int, keys: str) -> int:
-    return zlib.crc32(f"{row} {keys}".encode())
 
 
 def _pragma(database: sqlite3.Connection, name: str) -> int:

@@ -11,7 +11,6 @@ nothing depends on such pages any more. For the same reason the last handle to b
 one: the last that can write would copy from the log by itself, unverified.
 """
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +19,11 @@ from typing import Final
 from echochat.history.errors import HistoryRefused
 from echochat.history.records import Draft
 from echochat.history.sqlite.bundles import MAX_EVENTS, SELECT_BUNDLES, Bundle, Damaged, Row, make_rows, open_bundle
+from echochat.history.sqlite.label_rows import DamagedLabels, decode_labels, encode_labels
 from echochat.history.sqlite.schema import (
     connect_reader,
     connect_writer,
     identify,
-    labels_checksum,
     migrate,
     new_epoch,
 )
@@ -82,11 +81,11 @@ class Store:
         :raises HistoryRefused: when one of them is damaged: without it, an event might be doubled.
         """
         for row, crc, keys in self.database.execute("SELECT id, crc, keys FROM labels ORDER BY id"):
-            if crc != labels_checksum(row, keys):
-                raise HistoryRefused(f"{self.settings.path} is corrupt: row {row} of labels")
             self.label_rows = row
-            labels: dict[str, int] = json.loads(keys)
-            yield labels
+            try:
+                yield decode_labels(row, crc, keys)
+            except DamagedLabels as error:
+                raise HistoryRefused(f"{self.settings.path} is corrupt: row {row} of labels") from error
 
     def commit(self, drafts: Sequence[Draft], positions: range, labels: Mapping[str, int]) -> None:
         """
@@ -116,10 +115,9 @@ class Store:
         ]
         if labels:
             self.label_rows += 1
-            keys = json.dumps(labels, separators=(",", ":"))
-            row = (self.label_rows, labels_checksum(self.label_rows, keys), keys)
+            row = encode_labels(self.label_rows, labels)
             statements.extend(inserts("INSERT INTO labels", [row]))
-            self.wrote(len(keys), 1)
+            self.wrote(len(row[-1]), 1)
         self._transact(statements)
         self.head = positions[-1]
         self.last_rows = len(rows)
