@@ -4,15 +4,9 @@ Who is here: the names in use.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from echochat.chat.policy import Permissions
 from echochat.wire.names import fold_name
-
-if TYPE_CHECKING:
-    from echochat.chat.person import Person
-
 
 MOST_RESERVED: Final = 100_000
 """
@@ -99,22 +93,3 @@ class People:
         Somebody has gone, and the name is free.
         """
         self._taken.discard(fold_name(name))
-
-
-@dataclass(slots=True)
-class Commons:
-    """
-    What all sessions of a server share.
-
-    :ivar wall: the time of day, in milliseconds since the epoch: for timestamps only.
-    :ivar now: seconds of a clock that never jumps: for everything else.
-    :ivar guests: what those may do who have not logged in: ``yes``, everything; ``echo``, what harms nobody; ``no``,
-        nothing but log in.
-    :ivar permissions_of: what somebody may do with topics; None: there are no access rules.
-    """
-
-    people: People
-    wall: Callable[[], int]
-    now: Callable[[], float]
-    guests: str = "yes"
-    permissions_of: "Callable[[Person], Permissions | None] | None" = None

@@ -3,12 +3,13 @@ Who is at the other end of a connection, and what they may do.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from math import ceil
 from typing import Final
 
 from echochat.chat.effects import Renamed
-from echochat.chat.people import Commons
+from echochat.chat.people import People
 from echochat.chat.policy import Allowance, Permissions, may_read
 from echochat.wire.commands import CommandError
 
@@ -24,6 +25,25 @@ class Need(Enum):
     # What harms nobody: servers may allow it to guests, and nothing else.
     ECHO = "echo"
     ALL = "all"
+
+
+@dataclass(slots=True)
+class Commons:
+    """
+    What all sessions of a server share.
+
+    :ivar wall: the time of day, in milliseconds since the epoch: for timestamps only.
+    :ivar now: seconds of a clock that never jumps: for everything else.
+    :ivar guests: what those may do who have not logged in: ``yes``, everything; ``echo``, what harms nobody; ``no``,
+        nothing but log in.
+    :ivar permissions_of: what somebody may do with topics; None: there are no access rules.
+    """
+
+    people: People
+    wall: Callable[[], int]
+    now: Callable[[], float]
+    guests: str = "yes"
+    permissions_of: Callable[["Person"], Permissions | None] | None = None
 
 
 class Person:

@@ -7,8 +7,7 @@ ways through: :meth:`Session.answer` for a chunk of whole plain messages, and :m
 """
 
 from echochat.chat.effects import Close, Effect
-from echochat.chat.people import Commons
-from echochat.chat.person import Need, Person
+from echochat.chat.person import Commons, Need, Person
 from echochat.chat.policy import Allowance
 from echochat.chat.replies import Replies
 from echochat.chat.topic_verbs import publish_all

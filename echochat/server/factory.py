@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from txaio.tx import make_logger
 
-from echochat.chat.people import Commons, People
+from echochat.chat.people import People
+from echochat.chat.person import Commons
 from echochat.chat.policy import GUEST_BURST, GUEST_RATE, Allowance
 from echochat.chat.session import Session
 from echochat.net.closing import Closer

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from itertools import count
 
 from echochat.chat.effects import Close, Effect, LogIn, Publish, Renamed, UseToken
-from echochat.chat.people import Commons, People
+from echochat.chat.people import People
+from echochat.chat.person import Commons
 from echochat.chat.policy import Allowance
 from echochat.chat.replies import Slot
 from echochat.chat.session import Session
