@@ -5,6 +5,7 @@ real sockets to a real ``twistd``.
 
 import os
 import re
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
@@ -15,8 +16,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol, ITransport
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -289,9 +290,11 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+@implementer(IHalfCloseableProtocol)
 class SocketClient(TwistedProtocol):
     """
-    A client on a socket.
+    A client on a socket. When the server closes its half, it finishes what it has to say before it closes its own; a
+    server that is not there any more answers that with a reset.
     """
 
     transport: Any
@@ -312,6 +315,14 @@ class SocketClient(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         self.received += data
         self._look()
+
+    def readConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our half is closed, as we asked.
+        """
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
@@ -378,8 +389,8 @@ class LeanProcessTests(TestCase):
         await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port), client)
         return client
 
-    async def try_one_by_one(self, connect: Connect, size: int) -> None:
-        self.assertEqual("\n".join(filter(None, [await complaint(case, connect, size) for case in CASES])), "")
+    async def try_one_by_one(self, cases: tuple[Case, ...], connect: Connect, size: int) -> None:
+        self.assertEqual("\n".join(filter(None, [await complaint(case, connect, size) for case in cases])), "")
 
     async def try_together(self, cases: tuple[Case, ...], connect: Connect, size: int) -> None:
         complaints = await gatherResults(
@@ -392,7 +403,7 @@ class LeanProcessTests(TestCase):
         One server keeps every promise to clients that come one by one, and to all of them at once.
         """
         await self.start()
-        await self.try_one_by_one(self.connect, 1 << 30)
+        await self.try_one_by_one(CASES, self.connect, 1 << 30)
         await self.try_together(CASES, self.connect, 11)
         await self.stop()
 
@@ -411,32 +422,50 @@ class LeanProcessTests(TestCase):
             await connectProtocol(endpoint, client)
             return client
 
-        await self.try_together((*LINES, *MESSAGES), connect, 1 << 30)
+        await self.try_one_by_one((*LINES, *MESSAGES), connect, 1 << 30)
         await self.stop()
+
+    async def connect_narrow(self) -> SocketClient:
+        """
+        Connect a client that does not read, and whose connection holds little: what the server cannot send stays with
+        the server.
+        """
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        # The buffers of both ends are made for so many segments. Those of loopback have 64 KiB.
+        narrow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        narrow.connect(("127.0.0.1", self.port))
+        narrow.setblocking(False)
+        client = SocketClient()
+        reactor.adoptStreamConnection(narrow.fileno(), socket.AF_INET, Factory.forProtocol(lambda: client))
+        narrow.close()
+        client.transport.pauseProducing()
+        return client
 
     async def test_half_close_of_one_who_reads_late(self) -> None:
         """
-        Every reply is delivered to a client that sends everything, closes its half, and only then begins to read.
+        Every reply is delivered to a client that sends everything, closes its half, and only then begins to read:
+        replies that the server has not been able to send when the end comes, too.
         """
         await self.start()
-        client = await self.connect()
-        client.transport.pauseProducing()
-        await client.send(b"line\r\n" * 100_000)
-        client.half_close()
-        await (await self.answered())
-        client.transport.resumeProducing()
-        self.assertTrue(await client.end())
-        self.assertEqual(client.received, b"LINE\r\n" * 100_000)
+        for lines in (1_000, 10_000, 12_000, 14_000, 16_000, 18_000, 100_000):
+            client = await self.connect_narrow()
+            await client.send(b"line\r\n" * lines)
+            client.half_close()
+            await self.say_hello()
+            client.transport.resumeProducing()
+            self.assertTrue(await client.end())
+            self.assertEqual(client.received, b"LINE\r\n" * lines)
         await self.stop()
 
     async def test_close_socket_before_much_more(self) -> None:
         """
-        What was answered before ``CLOSE SOCKET`` arrives, though much that nobody reads comes behind it: a server that
-        simply closed would send a reset, and that would destroy the answers.
+        What was answered before ``CLOSE SOCKET`` arrives, and what comes behind it is taken and thrown away: a server
+        that simply closed would send a reset, which may destroy answers that are on their way.
         """
         await self.start()
         client = await self.connect()
-        await client.send(b"line\n" * 1_000 + b"CLOSE SOCKET\n" + b"more\n" * 200_000)
+        await client.send(b"line\n" * 1_000 + b"CLOSE SOCKET\n" + b"more\n" * 1_000_000)
         self.assertTrue(await client.end())
         self.assertEqual(client.received, b"LINE\n" * 1_000)
         await self.stop()
@@ -467,21 +496,21 @@ class LeanProcessTests(TestCase):
         await witness.until(YES)
         self.assertEqual(witness.received, b"".join(b"%d\n" % number for number in range(10)) + YES)
         await self.server.until(rb"connection \d+ from \S+ ended", 10 * len(moments))
-        await (await self.answered())
+        await self.say_hello()
         witness.half_close()
         self.assertTrue(await witness.end())
         await self.stop()
 
-    async def answered(self) -> "Deferred[None]":
+    async def say_hello(self) -> None:
         """
-        Wait for the server to answer a newcomer, who can take any name that those who are gone had.
+        Have the server answer a newcomer, who can take a name that those who are gone had.
         """
         client = await self.connect()
         await client.send(b"/nick bob\n" + STILL_HERE)
         await client.until(YES)
         self.assertEqual(client.received, b"/ok nick bob\r\n" + YES)
         client.half_close()
-        return client.end().addCallback(lambda clean: None)
+        self.assertTrue(await client.end())
 
 
 class PlainProcessTests(LeanProcessTests):

@@ -167,6 +167,8 @@ class TakeWholeTests(SynchronousTestCase):
             (b"a\nb\r\0", [(b"a", b"\n"), (b"b", b"\r\0")]),
             (b"ab\n12345\ncd\n", [(b"ab", b"\n"), Overlong.LINE, (b"cd", b"\n")]),
             (b"a\n12345", [(b"a", b"\n"), Overlong.LINE]),
+            (b"12345\n", [Overlong.LINE]),
+            (b"12345\nab\ncd\n", [Overlong.LINE, (b"ab", b"\n"), (b"cd", b"\n")]),
         ):
             reader = LineReader(4)
             self.assertIsNone(reader.take_whole(stream))
