@@ -104,6 +104,19 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(reader.feed(b"\nnext\n"), [(b"next", b"\n")])
         self.assertTrue(reader.between_lines)
 
+    def test_end_of_an_overlong_line_in_two_segments(self) -> None:
+        """
+        The line behind one that was dropped begins behind its end, wherever that was cut.
+        """
+        for end in (b"\r\n", b"\r\0"):
+            for beginning in (b"12345", b"12345 and more"):
+                reader = LineReader(4)
+                self.assertEqual(reader.feed(beginning), [Overlong.LINE])
+                self.assertEqual(reader.feed(b"more" + end[:1]), [])
+                self.assertEqual(reader.feed(end[1:] + b"next\n"), [(b"next", b"\n")])
+                self.assertEqual(reader.feed(beginning + end[:1]), [Overlong.LINE])
+                self.assertEqual(reader.feed(end[1:] + b"next\n"), [(b"next", b"\n")])
+
     def test_overlong_line_among_others(self) -> None:
         """
         Only the line that is too long is dropped; those before and behind it in one segment are not.
