@@ -13,7 +13,8 @@ from echochat.chat.effects import (
     Subscribe,
     Unsubscribe,
 )
-from echochat.chat.people import Commons, People
+from echochat.chat.people import People
+from echochat.chat.person import Commons
 from echochat.chat.policy import Allowance
 from echochat.wire.answers import Err, parse_answer
 from tests.chat.conversation import Conversation, make_commons
