@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from echochat.history.records import Retention
 from echochat.wire.lines import MAX_LINE
 
 
@@ -120,6 +121,9 @@ SETTINGS: Final = (
         text,
         "Where events are kept: sqlite:PATH or memory:. [default: sqlite:echochat.sqlite3]",
     ),
+    Setting("retain-age", seconds(1e10), "Seconds for which an event is kept. [default: 604800, a week]"),
+    Setting("retain-size", whole(1 << 20, 1 << 50), "Bytes that the history may have. [default: 1073741824]"),
+    Setting("retain-events", whole(1, 1_000_000_000), "Events of a topic that are kept. [default: 100000]"),
     Setting("max-line", whole(64, 1 << 24), "The most bytes of a line without its end. [default: 65536]"),
     Setting(
         "max-connections",
@@ -172,6 +176,9 @@ class ServerSettings:
 
     listen: tuple[str, ...] = ("tcp:7007:interface=127.0.0.1",)
     history: str = "sqlite:echochat.sqlite3"
+    retain_age: float = Retention().age
+    retain_size: int = Retention().size
+    retain_events: int = Retention().events
     max_line: int = MAX_LINE
     max_connections: int = 0
     per_address: int = 64

@@ -17,6 +17,7 @@ from twisted.python import usage
 
 from echochat import __version__
 from echochat.history.parse import UnknownHistory, from_string
+from echochat.history.records import Retention
 from echochat.identity.files import FileRefused
 from echochat.identity.rule_file import AccessRules
 from echochat.identity.tokens import Tokens
@@ -120,7 +121,8 @@ def makeService(options: Options) -> IService:
     lean_reactor = lean(reactor)
     gate = Gate(settings.max_connections or connections_for(descriptors))
     try:
-        history = from_string(settings.history, reactor)
+        retention = Retention(settings.retain_age, settings.retain_size, settings.retain_events)
+        history = from_string(settings.history, reactor, retention)
     except UnknownHistory as error:
         fail(str(error))
     try:
