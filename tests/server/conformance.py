@@ -1,7 +1,8 @@
 """
 The protocol as a table: what a client sends, and what it must be answered, word for word where the protocol says so.
 
-Run it over anything that carries the line protocol. A case's answer is a regular expression for all that is sent to
+Run it over anything that carries the line protocol, with :func:`tests.server.trying.complaint`; it may be run many
+times against one server, and all its cases at once. A case's answer is a regular expression for all that is sent to
 the client; where the protocol leaves the words to the server, it stands for any.
 """
 
