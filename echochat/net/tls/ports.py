@@ -182,10 +182,13 @@ def parse_server(reactor: Any, *arguments: str, **options: str) -> TlsServerEndp
     refuse_unknown("tls", options, _OPTIONS)
     if len(arguments) > 1 or (arguments and "port" in options):
         raise ValueError("tls: has one port, and everything else is NAME=VALUE; write \\: for a colon in a value")
-    port = to_port("tls", options.get("port", *arguments) if not arguments else arguments[0])
+    port = to_port("tls", arguments[0] if arguments else options.get("port"))
     if not options.get("cert"):
         raise ValueError("tls: needs a certificate: cert=FILE, and key=FILE ('echochat certs' makes both)")
-    below = TCP4ServerEndpoint(reactor, port, int(options.get("backlog", 50)), options.get("interface", ""))
+    backlog = options.get("backlog", "50")
+    if not (backlog.isascii() and backlog.isdigit()):
+        raise ValueError("tls: backlog= is a number of connections that may wait")
+    below = TCP4ServerEndpoint(reactor, port, int(backlog), options.get("interface", ""))
     seconds = to_seconds("tls", "handshake", options.get("handshake", f"{HANDSHAKE:g}"))
     return TlsServerEndpoint(reactor, below, _to_files(options), seconds)
 
