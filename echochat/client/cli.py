@@ -14,13 +14,17 @@ from echochat import __version__
 
 _SUBCOMMANDS: Final = {
     "ban": "Kick somebody, and keep them out.",
+    "certs": "Make certificates, for a server and its clients.",
     "chat": "Talk to a server, in a terminal or in a pipe.",
     "drain": "Stop a server; its clients are told before.",
+    "history": "Print what was published in a topic.",
     "kick": "Close somebody's connections.",
     "passwd": "Add, change and remove accounts.",
+    "pub": "Publish a text, or each line of the input.",
     "reload": "Have a server read its files again.",
     "rules": "Explain what access rules allow.",
     "status": "Show how a server is.",
+    "sub": "Follow topics, and print what is published.",
     "token": "Make a token, or a key for tokens.",
     "unban": "Let somebody in again.",
 }

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from echochat.client.backoff import Backoff, Jitter
 from echochat.client.core import News
+from echochat.client.credentials import Credentials
 from echochat.client.heartbeat import Heartbeat
 from echochat.client.outcomes import Disconnected, Refused
 from echochat.client.protocol import Client, connect
@@ -106,6 +107,7 @@ class Tenant(Protocol):
 class Keeper:
     """
     :param name: the name to have; None for the first that the server gives.
+    :param credentials: what to show on each connection to be more than a guest.
     :param on_status: is told of each connection, and of each failure.
     """
 
@@ -116,9 +118,11 @@ class Keeper:
         clock: IReactorTime,
         jitter: Jitter,
         name: str | None,
+        credentials: Credentials | None,
         on_status: Callable[[Status], None],
     ) -> None:
         self.name = name
+        self.credentials = credentials
         self._tenant = tenant
         self._endpoint = endpoint
         self._clock = clock
@@ -191,6 +195,9 @@ class Keeper:
     async def _sign_in(self, client: Client) -> None:
         # The question also proves that this is an echochat server.
         name, kind = (await client.command("whoami")).rest.split(" ")
+        if kind == "guest" and self.credentials is not None:
+            reply = await client.command(self.credentials.verb, *self.credentials.arguments)
+            name, kind = reply.rest, "account"
         if kind != "guest" or self.name is None:
             self.name = name
         self._tenant.opened(client)

@@ -61,6 +61,10 @@ class Outbox:
         self._unacknowledged: dict[str, Publish] = {}
         self._waiting: deque[Publish] = deque()
         self._on_the_way: dict[Publish, None] = {}
+        self.held = False
+        """
+        While this is set, nothing is sent for the first time.
+        """
 
     def __len__(self) -> int:
         return len(self._unacknowledged)
@@ -86,12 +90,21 @@ class Outbox:
         self._waiting.append(publish)
         return publish
 
+    @property
+    def uncertain(self) -> bool:
+        """
+        Whether anything was sent that is not acknowledged.
+        """
+        return any(publish.first_sent is not None for publish in self._unacknowledged.values())
+
     def take(self, now: float) -> list[Publish]:
         """
         The publishes that are to be sent now, oldest first; they are on the way then.
         """
         taken = []
         while self._waiting and len(self._on_the_way) < self._window:
+            if self.held and self._waiting[0].first_sent is None:
+                break
             publish = self._waiting.popleft()
             if self._is_wanted(publish):
                 if publish.first_sent is None:

@@ -35,6 +35,7 @@ class Publisher:
         self._client: Client | None = None
         self._pause: IDelayedCall | None = None
         self._until_room: list[tuple[int, Deferred[None]]] = []
+        self._until_certain: list[Deferred[None]] = []
 
     def connected(self, client: Client) -> None:
         """
@@ -46,6 +47,7 @@ class Publisher:
             publish.acknowledged.errback(
                 Unconfirmed(f"publish {publish.label} to {publish.topic} was sent, and never confirmed")
             )
+        self._tell_room()
         self._send()
 
     def disconnected(self) -> None:
@@ -82,6 +84,23 @@ class Publisher:
         self._until_room.append((most, waiter))
         self._tell_room()
         return waiter
+
+    def hold(self) -> Deferred[None]:
+        """
+        Send nothing new until :meth:`release`; fires when everything that was sent is acknowledged.
+        """
+        self._outbox.held = True
+        waiter: Deferred[None] = Deferred(self._until_certain.remove)
+        self._until_certain.append(waiter)
+        self._tell_room()
+        return waiter
+
+    def release(self) -> None:
+        """
+        Go on after :meth:`hold`.
+        """
+        self._outbox.held = False
+        self._send()
 
     def _send(self) -> None:
         client = self._client
@@ -137,3 +156,7 @@ class Publisher:
         self._until_room = [each for each in self._until_room if unacknowledged >= each[0]]
         for _, waiter in ready:
             waiter.callback(None)
+        if self._until_certain and not self._outbox.uncertain:
+            certain, self._until_certain = self._until_certain, []
+            for each in certain:
+                each.callback(None)

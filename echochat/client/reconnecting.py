@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from echochat.client.backoff import Backoff, Jitter
 from echochat.client.core import News
+from echochat.client.credentials import Credentials
 from echochat.client.cursor import Cursor
 from echochat.client.keeper import Keeper, Reconnecting, Status, Stopped
 from echochat.client.outbox import Outbox
@@ -40,6 +41,7 @@ class ReconnectingClient:
     :param endpoint: where to connect, again and again.
     :param clock: the reactor, or a ``Clock``.
     :param name: the name to have; otherwise the first that the server gives is kept.
+    :param credentials: an account's password or a token, to be more than a guest.
     :param on_status: is told of each connection, and of each failure and end of one.
     :param jitter: chooses random times.
     :raises ValueError: the name is none.
@@ -51,6 +53,7 @@ class ReconnectingClient:
         clock: IReactorTime,
         *,
         name: str | None = None,
+        credentials: Credentials | None = None,
         on_status: Callable[[Status], None] | None = None,
         jitter: Jitter = random.uniform,
     ) -> None:
@@ -61,7 +64,7 @@ class ReconnectingClient:
         self._subscriber = Subscriber(clock, jitter)
         outbox = Outbox(secrets.token_hex(8))
         self._publisher = Publisher(outbox, clock, Backoff(jitter), self._subscriber.make_way)
-        self._keeper = Keeper(self, endpoint, clock, jitter, name, self._status)
+        self._keeper = Keeper(self, endpoint, clock, jitter, name, credentials, self._status)
         self._running: Deferred[None] | None = None
         self._started: Deferred[None] = Deferred()
         self._client: Client | None = None
@@ -155,6 +158,24 @@ class ReconnectingClient:
         self._subscriber.make_way()
         return await asked
 
+    async def rename(self, name: str) -> None:
+        """
+        Take another name as a guest, now and on all later connections. Publishes wait meanwhile.
+
+        :raises Refused: it cannot be had; the old one is kept.
+        """
+        self._keeper.name = await self._become("nick", name)
+
+    async def sign_in(self, credentials: Credentials) -> str:
+        """
+        Be somebody, now and on all later connections, and return the name. Publishes wait meanwhile.
+
+        :raises Refused: that is not accepted.
+        """
+        self._keeper.name = name = await self._become(credentials.verb, *credentials.arguments)
+        self._keeper.credentials = credentials
+        return name
+
     def connected(self) -> Deferred[Client]:
         """
         Fire with the connection as soon as there is one.
@@ -228,6 +249,14 @@ class ReconnectingClient:
         self._subscriber.stop(why)
 
     # Ours
+
+    async def _become(self, verb: str, *arguments: str) -> str:
+        # What was sent under the old name and is unacknowledged could be done twice if it were sent under the new one.
+        await self._publisher.hold()
+        try:
+            return (await self.command(verb, *arguments)).rest
+        finally:
+            self._publisher.release()
 
     def _status(self, status: Status) -> None:
         if isinstance(status, Reconnecting):

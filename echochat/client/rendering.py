@@ -1,5 +1,5 @@
 """
-How what the server says looks on a terminal: as styled fragments, which the screen makes harmless before it shows them.
+How what the server says looks on a terminal: as styled fragments, whose texts are made harmless where they are shown.
 """
 
 import zlib
@@ -7,9 +7,26 @@ from datetime import datetime
 from typing import Final
 
 from echochat.client.core import Item, News
-from echochat.client.screen import Fragment
+from echochat.client.harmless import harmless
 from echochat.wire.answers import Bye, Drain, Err, Event, Gap, Here, Info, Joined, Parted, Past, TopicLine
 from echochat.wire.names import fold_name
+
+Fragment = tuple[str, str]
+"""
+A style, in the words of prompt_toolkit, and a text.
+"""
+
+_CODES: Final = {
+    "": "",
+    "class:quiet": "90",
+    "class:error": "31",
+    "ansigreen": "32",
+    "ansiyellow": "33",
+    "ansiblue": "34",
+    "ansimagenta": "35",
+    "ansicyan": "36",
+    "ansibrightmagenta": "95",
+}
 
 # Readable on dark and on light backgrounds; red is for errors and grey for what matters less.
 _NAME_COLOURS: Final = ("ansigreen", "ansiyellow", "ansiblue", "ansimagenta", "ansicyan", "ansibrightmagenta")
@@ -20,6 +37,17 @@ def colour_of(name: str) -> str:
     A name's own colour: the same in every session, and in every letter case.
     """
     return _NAME_COLOURS[zlib.crc32(fold_name(name).encode()) % len(_NAME_COLOURS)]
+
+
+def to_ansi(fragments: list[Fragment], *, coloured: bool) -> str:
+    """
+    A line for a terminal without prompt_toolkit; what is in the fragments cannot act on it.
+    """
+    shown = []
+    for style, text in fragments:
+        code = _CODES[style] if coloured else ""
+        shown.append(f"\x1b[{code}m{harmless(text)}\x1b[0m" if code else harmless(text))
+    return "".join(shown)
 
 
 def local_time(time: str) -> str:

@@ -50,15 +50,19 @@ def run_command(main: Callable[[Any], Coroutine[Deferred[Any], Any, None]]) -> N
             code = _tell(result) if isinstance(result, Failure) else 0
             reactor.stop()
 
+    async def run() -> None:
+        await main(reactor)
+
     def begin() -> None:
-        Deferred.fromCoroutine(main(reactor)).addBoth(end)
+        Deferred.fromCoroutine(run()).addBoth(end)
 
     def stopping() -> None:
         nonlocal stopped
         stopped = True
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping)
-    reactor.callWhenRunning(begin)
+    # Not callWhenRunning(): at that time the loop of asyncio does not run yet.
+    reactor.callLater(0, begin)
     reactor.run()
     if code is None:
         # Stopped by a signal: no message, the user knows.
@@ -69,6 +73,8 @@ def run_command(main: Callable[[Any], Coroutine[Deferred[Any], Any, None]]) -> N
 def _tell(failure: Failure) -> int:
     if failure.check(OutputClosed) is not None:
         return 128 + int(signal.SIGPIPE)
+    if isinstance(failure.value, SystemExit):
+        return int(failure.value.code or 0)
     if isinstance(failure.value, CommandFailed):
         print(f"echochat: {failure.value}", file=sys.stderr)
         return failure.value.code

@@ -17,11 +17,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from echochat.client.harmless import harmless
-
-Fragment = tuple[str, str]
-"""
-A style, and a text that is made harmless before it is shown.
-"""
+from echochat.client.rendering import Fragment
 
 STYLE: Final = Style.from_dict({"quiet": "ansibrightblack", "error": "ansired"})
 

@@ -9,6 +9,7 @@ nothing can wake one that waits for a terminal; what counts has been flushed whe
 
 import os
 import queue
+import select
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -112,9 +113,11 @@ class OutputStream:
         self._waiting = 0
         self._producer: IPushProducer | None = None
         self._producer_paused = False
+        self._until_room: list[Deferred[None]] = []
         self._until_flushed: list[Deferred[None]] = []
-        self._thread: threading.Thread | None = None
+        self._started = False
         self.broken = False
+        threading.Thread(target=self._watch, name="echochat-output-watch", daemon=True).start()
 
     # Called by Twisted
 
@@ -128,9 +131,9 @@ class OutputStream:
     def write(self, data: bytes) -> None:
         if self.broken or not data:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="echochat-output", daemon=True)
-            self._thread.start()
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._write, name="echochat-output", daemon=True).start()
         self._waiting += len(data)
         self._chunks.put(data)
         if self._producer is not None and not self._producer_paused and self._waiting > HIGH_WATER:
@@ -138,6 +141,16 @@ class OutputStream:
             self._producer.pauseProducing()
 
     # Ours
+
+    def room(self) -> Deferred[None]:
+        """
+        Fire when not too much waits to be written, or nobody reads it any more.
+        """
+        if self.broken or self._waiting <= HIGH_WATER:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._until_room.remove)
+        self._until_room.append(waiter)
+        return waiter
 
     def flushed(self) -> Deferred[None]:
         """
@@ -166,15 +179,34 @@ class OutputStream:
         if self._producer is not None and self._producer_paused and self._waiting <= HIGH_WATER // 2:
             self._producer_paused = False
             self._producer.resumeProducing()
+        if self._waiting <= HIGH_WATER // 2:
+            self._release_room()
         if not self._waiting:
-            self._release()
+            self._release_flushed()
+
+    def _watch(self) -> None:
+        """
+        Wait until nobody reads any more, which a program that has nothing to write would else not notice.
+        """
+        poll = select.poll()
+        poll.register(self._descriptor, 0)
+        poll.poll()
+        self._reactor.callFromThread(self._break)
 
     def _break(self) -> None:
+        if self.broken:
+            return
         self.broken = True
-        self._release()
+        self._release_room()
+        self._release_flushed()
         self._on_broken()
 
-    def _release(self) -> None:
+    def _release_room(self) -> None:
+        waiters, self._until_room = self._until_room, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def _release_flushed(self) -> None:
         waiters, self._until_flushed = self._until_flushed, []
         for waiter in waiters:
             waiter.callback(None)

@@ -9,24 +9,26 @@ epoll, which nobody notices who types; in a pipe it is not used.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from twisted.internet import asyncioreactor
 from twisted.internet.defer import Deferred
 
 from echochat.client.address import ServerAddress
-from echochat.client.core import News
+from echochat.client.conversation import Conversation
+from echochat.client.keeper import Connected, Status, Stopped
 from echochat.client.keys import bind_keys
-from echochat.client.outcomes import Disconnected, Refused, Reply
-from echochat.client.protocol import Client, connect
-from echochat.client.rendering import render
+from echochat.client.reconnecting import ReconnectingClient
+from echochat.client.rendering import Fragment
 from echochat.client.running import CommandFailed
 from echochat.client.screen import Screen
 from echochat.client.typed_history import open_typed_history
-from echochat.wire.commands import CommandError, parse_command
 
-PROMPT: Final = "> "
+FAREWELL = 2.0
+"""
+Seconds that the server has to answer what is on its way when the user leaves.
+"""
 
 
 def install_reactor() -> None:
@@ -36,18 +38,14 @@ def install_reactor() -> None:
     asyncioreactor.install(asyncio.new_event_loop())
 
 
-async def chat_in_terminal(reactor: Any, address: ServerAddress) -> None:
+async def chat_in_terminal(reactor: Any, server: ServerAddress, name: str | None) -> None:
     """
     Talk to a server until the user or the server has had enough.
 
-    :raises CommandFailed: the server cannot be reached, or went away unasked.
+    :raises CommandFailed: the server cannot be reached, or went away while nothing was joined that would be resumed.
     """
-    try:
-        client = await connect(address.endpoint(reactor), reactor, on_news=lambda said: talk.show(said))
-    except Exception as error:
-        raise CommandFailed(f"cannot reach {address.name}: {error}") from error
-    talk = Conversation(client, address)
-    talking = asyncio.ensure_future(talk.run())
+    terminal = _Terminal(reactor, server, name)
+    talking = asyncio.ensure_future(terminal.run())
 
     def stop() -> Deferred[None]:
         # A signal: give the terminal back as it was before the process ends.
@@ -63,49 +61,78 @@ async def _settled(task: "asyncio.Task[None]") -> None:
     await asyncio.wait({task})
 
 
-class Conversation:
+class _Terminal:
     """
-    One connection, one terminal.
+    One client, one terminal.
     """
 
-    def __init__(self, client: Client, address: ServerAddress) -> None:
-        self._client = client
-        self._address = address
+    def __init__(self, reactor: Any, server: ServerAddress, name: str | None) -> None:
+        self._server = server
+        try:
+            endpoint = server.endpoint(reactor)
+        except ValueError as error:
+            raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+        self._client = ReconnectingClient(endpoint, reactor, name=name, on_status=self._told)
+        self._conversation = Conversation(self._client, self)
+        self._topic: str | None = None
         self._session: PromptSession[str] = PromptSession(
-            PROMPT, history=open_typed_history(), key_bindings=bind_keys(self._entered), enable_suspend=True
+            lambda: f"{self._topic or ''}> ",
+            history=open_typed_history(),
+            key_bindings=bind_keys(self._entered),
+            enable_suspend=True,
         )
         self._screen = Screen(self._session.app)
-        self._leaving = False
+        self._was_connected = False
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """
-        Prompt and send until the end of either side.
+        Connect, and let the user type until either side has had enough.
         """
-        gone = asyncio.ensure_future(self._client.closed().asFuture(asyncio.get_running_loop()))
-        self._screen.show(
-            ("class:quiet", f"Connected to {self._address.name}. /help lists the commands, Ctrl-D leaves.")
-        )
-        await self._prompt(gone)
-        if not gone.done():
-            self._leaving = True
-            self._client.close()
-        end = await gone
+        loop = asyncio.get_running_loop()
+        try:
+            await self._client.start().asFuture(loop)
+        except Exception as error:
+            await self._close(0.0)
+            raise CommandFailed(f"cannot reach {self._server.name}: {error}") from error
+        self.show(("class:quiet", f"Connected to {self._server.name}. /help lists the commands, Ctrl-D leaves."))
+        try:
+            await self._prompt()
+        finally:
+            self._screen.flush()
+        self._conversation.leaving = True
+        await self._close(FAREWELL)
         self._screen.flush()
-        if not self._leaving:
-            raise CommandFailed(f"{self._address.name} is gone: {end}")
+        if self._over.done():
+            self._over.result()
 
-    def show(self, said: News) -> None:
-        """
-        Print what the server said unasked.
-        """
-        self._screen.show(*render(said))
+    # Called by the conversation
 
-    async def _prompt(self, gone: "asyncio.Future[Disconnected]") -> None:
+    def show(self, *fragments: Fragment) -> None:
         """
-        Let the user type until either side has had enough.
+        Print a line.
         """
+        self._screen.show(*fragments)
+
+    def leave(self) -> None:
+        """
+        The user wants to go.
+        """
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def retitle(self, topic: str | None) -> None:
+        """
+        What is typed now goes to this topic.
+        """
+        self._topic = topic
+        self._session.app.invalidate()
+
+    # Ours
+
+    async def _prompt(self) -> None:
         prompting = asyncio.ensure_future(self._session.prompt_async())
-        either: set[asyncio.Future[Any]] = {prompting, gone}
+        either: set[asyncio.Future[Any]] = {prompting, self._over}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -118,34 +145,27 @@ class Conversation:
     def _entered(self, typed: str) -> None:
         # What was pasted can have several lines; each is one to the server.
         for line in typed.splitlines() or [""]:
-            self._screen.show(("", PROMPT + line))
-            self._send(line)
+            if self._topic is None or line.startswith("/"):
+                self.show(("", f"{self._topic or ''}> {line}"))
+            self._conversation.typed(line)
 
-    def _send(self, line: str) -> None:
-        if not line.startswith("/") or line.startswith("//"):
-            text = line.removeprefix("/")
-            self._leaving = self._leaving or "CLOSE SOCKET" in text
-            self._client.echo(text).addCallbacks(self._show_echo, self._show_failure)
+    def _told(self, status: Status) -> None:
+        if isinstance(status, Connected):
+            if self._was_connected:
+                self.show(("class:quiet", f"-- connected to {self._server.name} again"))
+            self._was_connected = True
             return
-        try:
-            command = parse_command(line)
-            asked = self._client.command(command.verb, *filter(None, [command.rest]), label=command.label)
-        except (CommandError, ValueError) as error:
-            self._screen.show(("class:error", str(error.args[-1])))
-            return
-        self._leaving = self._leaving or command.verb == "quit"
-        asked.addCallbacks(self._show_reply, self._show_failure)
+        if self._conversation.leaving:
+            self.leave()
+        elif not self._conversation.topics or isinstance(status.why, Stopped):
+            self._fail(f"{self._server.name} is gone: {status.why}")
+        elif self._was_connected:
+            self.show(("class:quiet", f"-- lost {self._server.name}: {status.why} Trying again."))
 
-    def _show_echo(self, text: str) -> None:
-        self._screen.show(("", text))
+    def _fail(self, why: str) -> None:
+        if self._was_connected and not self._over.done():
+            self._over.set_exception(CommandFailed(why))
 
-    def _show_reply(self, reply: Reply) -> None:
-        for item in reply.items:
-            self._screen.show(*render(item))
-        self._screen.show(("class:quiet", f"{reply.verb} {reply.rest}".rstrip()))
-
-    def _show_failure(self, failure: Any) -> None:
-        if failure.check(Refused) is not None:
-            self._screen.show(("class:error", str(failure.value)))
-        elif failure.check(Disconnected) is None:
-            failure.printTraceback()
+    async def _close(self, grace: float) -> None:
+        closing = Deferred.fromCoroutine(self._client.close(grace=grace))
+        await closing.asFuture(asyncio.get_running_loop())

@@ -1,5 +1,5 @@
 """
-A server for tests that need only the replies: echo, ``/ping``, ``/whoami``, ``/nick`` and ``/quit``, on loopback.
+A server for tests that need only its replies, and one topic or none, on loopback.
 """
 
 from twisted.internet import reactor
@@ -9,8 +9,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
 from zope.interface import implementer
 
-from echochat.wire.answers import Answer, Echo, Err, Ok
-from echochat.wire.commands import parse_command
+from echochat.wire.answers import Answer, Echo, Err, Event, Ok
+from echochat.wire.commands import Command, parse_command, split_options
 
 
 @implementer(IHalfCloseableProtocol)
@@ -22,9 +22,11 @@ class EchoLines(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 1 << 20
     factory: "EchoLinesFactory"
+    topics: set[str]
     transport: ITCPTransport
 
     def connectionMade(self) -> None:
+        self.topics = set()
         self.factory.connections.append(self)
 
     def readConnectionLost(self) -> None:
@@ -53,8 +55,27 @@ class EchoLines(LineOnlyReceiver):
             case "quit":
                 self.say(Ok("quit", "", command.label))
                 self.transport.loseConnection()
+            case "sub":
+                self._subscribe(command)
+            case "unsub":
+                self.topics.discard(command.rest)
+                self.say(Ok("unsub", command.rest, command.label))
+            case "history":
+                self.say(Ok("history", f"{command.rest.split(' ')[0]} 0", command.label))
+            case "pub":
+                topic, _, text = command.rest.partition(" ")
+                self.say(Ok("pub", f"{topic} {len(self.factory.events) + 1}", command.label))
+                self.factory.publish(topic, "guest-1", text)
             case verb:
                 self.say(Err("unknown-command", f"there is no /{verb}", command.label))
+
+    def _subscribe(self, command: Command) -> None:
+        (topic,), options = split_options(command.rest)
+        self.topics.add(topic)
+        events = self.factory.events
+        self.say(Ok("sub", f"{topic} {len(events)} e1", command.label))
+        for event in events[int(options.get("after", len(events))) :]:
+            self.say(event)
 
     def say(self, answer: Answer) -> None:
         self.transport.write(answer.encode())
@@ -75,6 +96,17 @@ class EchoLinesFactory(Factory):
     def __init__(self) -> None:
         self.connections: list[EchoLines] = []
         self.mute = False
+        self.events: list[Event] = []
+
+    def publish(self, topic: str, name: str, text: str) -> None:
+        """
+        Tell everybody who follows a topic.
+        """
+        event = Event(topic, len(self.events) + 1, "2026-01-02T03:04:05.678Z", name, text)
+        self.events.append(event)
+        for connection in self.connections:
+            if topic in connection.topics:
+                connection.say(event)
 
     def buildProtocol(self, addr: object) -> Protocol:
         line = EchoLines()

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IRea
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-DEADLINE = 20.0
+DEADLINE = 10.0
 
 _CLIENT = (sys.executable, "-c", "from echochat.client.cli import main; main(prog_name='echochat')")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from echochat.wire.answers import Bye, Event
+from echochat.wire.answers import Bye
 from tests.client.doubles import EchoLinesFactory, Listening
 from tests.client.processes import Program, start_client, start_program, stop_program
 from tests.processes import start_server
@@ -187,6 +187,12 @@ class TerminalTests(DoubleTestCase):
         await client.says(rb"Connected to.*>.*\x1b\[\?25h")
         return client
 
+    async def joined(self) -> Program:
+        client = await self.started()
+        client.types(b"/join lobby\r")
+        await client.says(rb"lobby>.*\x1b\[\?25h")
+        return client
+
     async def test_conversation(self) -> None:
         """
         What is typed is answered: text, text that begins with a slash, commands, and what is no command.
@@ -217,27 +223,25 @@ class TerminalTests(DoubleTestCase):
         """
         What comes while a line is being typed is printed above it, and the line is drawn again and can be ended.
         """
-        client = await self.started()
+        client = await self.joined()
         client.types(b"unfin")
         await client.says(rb"unfin")
-        self.factory.connections[0].say(Event("lobby", 1, "2026-01-02T03:04:05.678Z", "alice", "hi there"))
-        await client.says(rb"hi there.*>.*unfin")
+        self.factory.publish("lobby", "alice", "hi there")
+        await client.says(rb"hi there.*lobby>.*unfin")
         client.types(b"ished\r")
-        await client.says(rb"UNFINISHED")
+        await client.says(rb"\x1b\[0m  unfinished\r")
 
     async def test_typing_into_a_flood(self) -> None:
         """
         No key is lost or echoed into the lines that are printed meanwhile, the last Ctrl-D neither.
         """
-        client = await self.started()
+        client = await self.joined()
         for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz", 1):
-            self.factory.connections[0].say(
-                Event("lobby", number, "2026-01-02T03:04:05.678Z", "alice", f"hi-{number}-")
-            )
+            self.factory.publish("lobby", "alice", f"hi-{number}-")
             client.types(letter.encode())
             await client.says(b"hi-%d-" % number)
         client.types(b"\r")
-        await client.says(rb"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        await client.says(rb"\x1b\[0m  abcdefghijklmnopqrstuvwxyz\r")
         client.types(b"\x04")
         self.assertEqual(await client.ends(), 0)
 
@@ -245,8 +249,8 @@ class TerminalTests(DoubleTestCase):
         """
         A hostile server cannot move the cursor, set the title or type for the user.
         """
-        client = await self.started()
-        self.factory.connections[0].say(Event("lobby", 1, "2026-01-02T03:04:05.678Z", "alice", "\x1b]0;owned\x07"))
+        client = await self.joined()
+        self.factory.publish("lobby", "alice", "\x1b]0;owned\x07")
         await client.says(rb"\^\[\]0;owned\^G")
 
     async def test_interrupt(self) -> None:
@@ -283,6 +287,33 @@ class TerminalTests(DoubleTestCase):
         self.factory.connections[0].transport.loseConnection()
         self.assertEqual(await client.ends(), 1)
         self.assertIn(f"echochat: {self.address} is gone".encode(), client.output)
+
+    async def test_topic(self) -> None:
+        """
+        With a topic joined, what is typed is published there and seen when it comes back, with its time and its
+        publisher; after parting it is echoed again.
+        """
+        client = await self.joined()
+        client.types(b"hello all\r")
+        await client.says(rb"\d\d:\d\d \x1b\[[0-9;]+mguest-1\x1b\[0m  hello all")
+        client.types(b"/part\r")
+        await client.says(rb"you have left lobby")
+        client.types(b"hello you\r")
+        await client.says(rb"HELLO YOU")
+
+    async def test_server_comes_back(self) -> None:
+        """
+        With a topic joined, a server that goes is waited for, and the topic goes on.
+        """
+        client = await self.joined()
+        self.factory.connections.pop().transport.abortConnection()
+        await client.says(rb"-- lost .* Trying again.*-- connected to .* again")
+        self.factory.publish("lobby", "alice", "still here?")
+        await client.says(rb"still here\?")
+        client.types(b"yes\r")
+        await client.says(rb"  yes\r")
+        client.types(b"\x04")
+        self.assertEqual(await client.ends(), 0)
 
     async def test_nobody_there(self) -> None:
         """

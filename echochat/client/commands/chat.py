@@ -8,25 +8,28 @@ import sys
 import click
 
 from echochat.client.address import ServerAddress
-from echochat.client.commands.server_option import to_server
-from echochat.client.commands.tls_options import tls_options
+from echochat.client.commands.server_option import name_option, to_server
 from echochat.client.running import run_command
 
 
 @click.command()
 @click.argument("server", callback=to_server, default="", metavar="[HOST[:PORT] | ENDPOINT]", envvar="ECHOCHAT_SERVER")
-@tls_options
-def command(server: ServerAddress) -> None:
+@name_option
+def command(server: ServerAddress, name: str | None) -> None:
     """
-    Talk to a server (127.0.0.1:7007 unless told): each line that you type is answered in capitals.
+    Talk to a server, 127.0.0.1:7007 unless told: each line that you type is answered in capitals. Type /join lobby, and
+    from then on talk to everybody there.
 
-    In a pipe every line of the input is sent and every reply is printed; the exit code is 0 when all were answered.
+    In a pipe every line of the input is sent as it is and every line of the server is printed; the exit code is 0 when
+    all were answered.
     """
     if os.isatty(sys.stdin.fileno()) and os.isatty(sys.stdout.fileno()) and os.environ.get("TERM") != "dumb":
         from echochat.client.terminal import chat_in_terminal, install_reactor
 
         install_reactor()
-        run_command(lambda reactor: chat_in_terminal(reactor, server))
+        run_command(lambda reactor: chat_in_terminal(reactor, server, name))
+    if name is not None:
+        raise click.UsageError("--name is for a terminal; in a pipe, send: /nick NAME")
     from echochat.client.piped import chat_in_pipe
 
     run_command(lambda reactor: chat_in_pipe(reactor, server))

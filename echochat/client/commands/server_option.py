@@ -1,10 +1,16 @@
 """
-How every subcommand is told which server is meant.
+How every subcommand is told which server is meant, and under which name.
 """
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from echochat.client.address import ServerAddress, parse_server
+from echochat.wire.names import is_name, is_topic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def to_server(context: click.Context, parameter: click.Parameter, value: str) -> ServerAddress:
@@ -15,3 +21,44 @@ def to_server(context: click.Context, parameter: click.Parameter, value: str) ->
         return parse_server(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def to_topics(
+    context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]
+) -> str | tuple[str, ...]:
+    """
+    Check a topic or several.
+    """
+    for topic in (value,) if isinstance(value, str) else value:
+        if not is_topic(topic):
+            raise click.BadParameter(
+                f"{topic!r} is not a topic: 1 to 128 of A-Z a-z 0-9 . _ - and a letter or digit first, or @NAME"
+            )
+    return value
+
+
+def _to_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_name(value):
+        raise click.BadParameter(f"{value!r} is not a name: 1 to 32 of A-Z a-z 0-9 . _ - and a letter or digit first")
+    return value
+
+
+def server_option(function: Function) -> Function:
+    """
+    ``--server``, which is given to the function as ``server``.
+    """
+    return click.option(
+        "--server",
+        default="",
+        callback=to_server,
+        envvar="ECHOCHAT_SERVER",
+        metavar="HOST[:PORT]|ENDPOINT",
+        help="The server, 127.0.0.1:7007 unless told. [env: ECHOCHAT_SERVER]",
+    )(function)
+
+
+def name_option(function: Function) -> Function:
+    """
+    ``--name``, which is given to the function as ``name``, or None.
+    """
+    return click.option("--name", callback=_to_name, metavar="NAME", help="The name to have, as a guest.")(function)

@@ -1,0 +1,131 @@
+"""
+``echochat history``: what was published in a topic; and ``echochat history check``, which reads a history's file.
+"""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from echochat.client.address import ServerAddress
+from echochat.client.commands.server_option import name_option, server_option
+from echochat.client.harmless import harmless
+from echochat.client.outcomes import Refused
+from echochat.client.protocol import Client, connect
+from echochat.client.records import Writer
+from echochat.client.running import CommandFailed, OutputClosed, run_command
+from echochat.client.standard import OutputStream
+from echochat.history.errors import HistoryRefused
+from echochat.history.sqlite.check import Report, check
+from echochat.wire.answers import Past
+from echochat.wire.names import is_topic
+
+PAGE = 1_000
+"""
+What a server gives at most at once.
+"""
+
+
+@click.command()
+@click.argument("topic")
+@click.argument("file", required=False)
+@click.option("--last", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many.")
+@click.option("--before", type=click.IntRange(min=1), metavar="POS", help="Only what was published before.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+@server_option
+@name_option
+def command(
+    topic: str,
+    file: str | None,
+    last: int,
+    before: int | None,
+    as_json: bool,
+    server: ServerAddress,
+    name: str | None,
+) -> None:
+    """
+    Print what was published in TOPIC, the oldest first.
+
+    In a pipe each event is a line of its topic, position, time, publisher and text, separated by one space.
+
+    "echochat history check FILE" instead reads everything in a server's history (the PATH of its --history
+    sqlite:PATH), and tells what is damaged; the server may be running.
+    """
+    if file is not None:
+        if topic != "check":
+            raise click.UsageError(f"to look into the file {file}, type: echochat history check {file}")
+        _check(file.removeprefix("sqlite:"))
+    if not is_topic(topic):
+        raise click.BadParameter(f"{topic!r} is not a topic")
+    writer = Writer(as_json=as_json, shown=os.isatty(sys.stdout.fileno()), with_topic=False)
+    run_command(lambda reactor: _print_past(reactor, server, name, topic, last, before, writer))
+
+
+async def _print_past(
+    reactor: Any,
+    server: ServerAddress,
+    name: str | None,
+    topic: str,
+    last: int,
+    before: int | None,
+    writer: Writer,
+) -> None:
+    try:
+        client = await connect(server.endpoint(reactor), reactor)
+    except Exception as error:
+        raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+    try:
+        if name is not None:
+            await client.command("nick", name)
+        past = await _read_past(client, topic, last, before)
+    except Refused as refused:
+        raise CommandFailed(f"{topic}: {refused}") from refused
+    except Exception as error:
+        raise CommandFailed(f"lost {server.name}: {error}") from error
+    await client.close()
+    output = OutputStream(reactor, sys.stdout.fileno(), lambda: None)
+    for item in past:
+        output.write(writer.line(item))
+    await output.flushed()
+    if output.broken:
+        raise OutputClosed
+
+
+async def _read_past(client: Client, topic: str, last: int, before: int | None) -> list[Past]:
+    """
+    Read backwards, a page at a time.
+    """
+    past: list[Past] = []
+    while len(past) < last:
+        asked = min(PAGE, last - len(past))
+        options = [f"last={asked}"] if before is None else [f"last={asked}", f"before={before}"]
+        reply = await client.command("history", topic, *options)
+        page = [item for item in reply.items if isinstance(item, Past)]
+        past[:0] = page
+        if len(page) < asked:
+            break
+        before = page[0].position
+    return past
+
+
+def _check(path: str) -> None:
+    """
+    Look into the file of a history, and exit: 0 when all is well.
+    """
+    try:
+        report = check(path)
+    except (HistoryRefused, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(_summary(report))
+    for problem in report.problems:
+        click.echo(f"echochat: {path}: {harmless(problem)}", err=True)
+    sys.exit(1 if report.problems else 0)
+
+
+def _summary(report: Report) -> str:
+    found = f"{len(report.problems)} problems" if report.problems else "no problems"
+    return (
+        f"{report.path}: {report.events} events in {report.topics} topics, up to position {report.head} "
+        f"of epoch {report.epoch}, {report.size} bytes: {found}"
+    )

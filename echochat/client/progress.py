@@ -1,0 +1,74 @@
+"""
+Showing on a terminal how far a long input has come.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+PATIENCE: Final = 1.0
+"""
+Seconds before there is anything to see: what is done by then needs no bar.
+"""
+
+INTERVAL: Final = 0.1
+
+
+class LineProgress:
+    """
+    A bar on standard error, if that is a terminal. It needs no thread: the reactor draws it.
+
+    :param look: tells the bytes of the input that were read, and the lines that were published.
+    """
+
+    def __init__(self, clock: IReactorTime, look: Callable[[], tuple[int, int]], descriptor: int = 0) -> None:
+        self._clock = clock
+        self._look = look
+        self._total = _size_of(descriptor)
+        self._progress: Progress | None = None
+        self._timer: IDelayedCall | None = None
+        if sys.stderr.isatty():
+            self._timer = clock.callLater(PATIENCE, self._begin)
+
+    def stop(self) -> None:
+        """
+        It is done: leave the last state to be seen.
+        """
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._progress is not None:
+            self._show()
+            self._progress.stop()
+
+    def _begin(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.fields[lines]:,} published"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        self._task = self._progress.add_task("", total=self._total, lines=0)
+        self._progress.start()
+        self._tick()
+
+    def _tick(self) -> None:
+        self._show()
+        self._timer = self._clock.callLater(INTERVAL, self._tick)
+
+    def _show(self) -> None:
+        assert self._progress is not None
+        read, lines = self._look()
+        self._progress.update(self._task, completed=read, lines=lines, refresh=True)
+
+
+def _size_of(descriptor: int) -> int | None:
+    status = os.fstat(descriptor)
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
