@@ -24,6 +24,7 @@ class Faults:
 
     :ivar before: a statement that contains such a text is not run, but fails.
     :ivar after: it is run, and fails all the same: the disk has it, and said that it has not.
+    :ivar opened: how many connections were, and ``closed`` likewise.
     :ivar executed: which connection (numbered as they were opened) ran what.
     """
 
@@ -32,6 +33,7 @@ class Faults:
         self.after: dict[str, BaseException] = {}
         self.executed: list[tuple[int, str]] = []
         self.opened = 0
+        self.closed = 0
 
     def connection(self) -> type[sqlite3.Connection]:
         faults = self
@@ -41,6 +43,10 @@ class Faults:
                 super().__init__(*arguments, **named)
                 faults.opened += 1
                 self.number = faults.opened
+
+            def close(self) -> None:
+                faults.closed += 1
+                super().close()
 
             def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
                 faults.executed.append((self.number, sql))

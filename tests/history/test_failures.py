@@ -143,6 +143,23 @@ class FailureTests(TestCase):
         self.faults.before.clear()
         await self.heal()
 
+    async def test_not_before_the_log_could_be_emptied(self) -> None:
+        """
+        Another program that reads the file may keep the log from being emptied: until it ends, nothing is acknowledged.
+        """
+        await self.stored(draft("a"))
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM bundles").fetchone()
+        await self.stored(draft("b"))
+        await self.fail_with(sqlite3.SQLITE_IOERR_FSYNC)
+        await self.probe_in_vain()
+        self.assertIsNotNone(self.history.status.unavailable)
+        self.flushLoggedErrors(sqlite3.Error)
+        other.execute("COMMIT")
+        await self.heal()
+
     async def test_it_heals_by_itself(self) -> None:
         """
         When the cause has passed, events are taken again, behind those from before.
@@ -305,6 +322,21 @@ class FailureTests(TestCase):
         await self.assertFailure(self.history.append([draft("a")]), HistoryUnavailable)
         self.faults.before.clear()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await self.heal()
+        await self.stored(draft("b"))
+        self.assertEqual(await self.everything(), ["b"])
+
+    async def test_a_bug_in_the_writer_itself(self) -> None:
+        """
+        The writer's thread does not end before it is told to, or nobody would ever be answered again.
+        """
+        told = self.receiver.when_told("unavailable")
+        self.patch(self.history._writer, "_commit", lambda: 1 / 0)
+        append = self.history.append([draft("a")])
+        await told
+        await self.assertFailure(append, HistoryUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        del self.history._writer._commit
         await self.heal()
         await self.stored(draft("b"))
         self.assertEqual(await self.everything(), ["b"])

@@ -85,6 +85,7 @@ class StoreTests(SynchronousTestCase):
         with open(self.path, "rb") as file:
             database = file.read()
         self.store.abandon()
+        self.assertEqual(self.faults.closed, self.faults.opened)
         with open(f"{self.path}-wal", "rb") as file:
             self.assertEqual(file.read(), log)
         with open(self.path, "rb") as file:

@@ -60,7 +60,7 @@ class Store:
         self._anchor: sqlite3.Connection | None = None
         try:
             migrate(self.database, settings.path)
-            self._anchor = connect_reader(settings.path)
+            self._anchor = connect_reader(settings.path, settings.connection)
             self._anchor.execute("SELECT count(*) FROM meta").fetchone()
             self.emptied = self.checkpoint("TRUNCATE")
             self._verify_end()

@@ -99,12 +99,19 @@ class Writer(threading.Thread):
         self._readers.start()
         self._tell(self._reports.opened, self._store.epoch, self._store.head)
         while self._backlog or not self._closing:
-            self._collect()
-            if self._backlog:
-                self._commit()
-            elif self._retaining:
-                self._retain()
+            try:
+                self._take_turn()
+            except Exception as error:
+                # A bug: were the thread to end, nobody would ever be answered again.
+                self._fail([], error)
         self._close()
+
+    def _take_turn(self) -> None:
+        self._collect()
+        if self._backlog:
+            self._commit()
+        elif self._retaining:
+            self._retain()
 
     @property
     def _retaining(self) -> bool:
@@ -199,9 +206,9 @@ class Writer(threading.Thread):
         """
         Acknowledge nothing more.
         """
-        assert self._store is not None
-        with suppress(sqlite3.Error):
-            self._store.abandon()
+        if self._store is not None:
+            with suppress(sqlite3.Error):
+                self._store.abandon()
         self._store = self._retainer = None
         self._why = f"the history cannot take it now: {explain(error)}"
         self._tell(self._reports.failed, [*appends, *self._backlog], self._why, Failure(error))
