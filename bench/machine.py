@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 
+_LOAD = os.getloadavg()[0]
+
+
 def raise_descriptor_limit() -> int:
     """
     Let this process and all that it starts open as many descriptors as the machine allows; returns how many.
@@ -44,11 +47,11 @@ def memory() -> str:
 
 def describe() -> str:
     """
-    One line: processor, memory, kernel, interpreter.
+    One line: processor, memory, kernel, interpreter, and how busy the machine was with other things before we began.
     """
     kernel = f"{platform.system()} {platform.release()}"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{processor()}, {memory()}, {kernel}, {python}"
+    return f"{processor()}, {memory()}, {kernel}, {python}, load average {_LOAD:.1f} at the start"
 
 
 def distribution(name: str) -> str:
