@@ -169,6 +169,14 @@ class Session:
         self.replies.abandon()
         self.person.leave()
 
+    def take_no_more(self) -> None:
+        """
+        Take no more lines, not even those that have come already and whose turn has not.
+        """
+        self._closing = True
+        self._plain = False
+        self._held = []
+
     def close(self, close: Close, effects: list[Effect]) -> None:
         """
         This is the last thing that is done; what follows it is not read.

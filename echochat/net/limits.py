@@ -72,7 +72,7 @@ class AddressLimit:
         :return: what to give to :meth:`release` when it has gone; the empty string for one that is not counted.
             None: it may not come.
         """
-        source = _source(address) if self.most else ""
+        source = source_of(address) if self.most else ""
         if not source:
             return ""
         now = self._clock.seconds()
@@ -114,10 +114,13 @@ def is_remote(address: IAddress | None) -> bool:
     """
     Tell whether this is an address of another machine: neither loopback nor a UNIX socket.
     """
-    return address is not None and bool(_source(address))
+    return address is not None and bool(source_of(address))
 
 
-def _source(address: IAddress) -> str:
+def source_of(address: IAddress) -> str:
+    """
+    What this address's connections and failures are counted by: of IPv6 its /64. Empty for loopback and UNIX sockets.
+    """
     host = getattr(address, "host", None)
     # Most services stand behind something on the same machine: do not read their address over and over.
     if not isinstance(host, str) or host.startswith("127."):

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from echochat.chat.effects import Close, Effect, LogIn, Renamed, UseToken
 from echochat.chat.session import Session
+from echochat.net.limits import source_of
 from echochat.net.progress import unsent
 from echochat.net.tls import peer_name
 from echochat.server.login import Login
@@ -341,7 +342,7 @@ class EchoChatProtocol(Protocol):
     def _identify(self) -> Login:
         if self._login is None:
             factory = self.factory
-            source = self.source or self.host or "local"
+            source = source_of(self.transport.getPeer()) or self.host or "local"
             self._login = Login(factory.clock, factory.admission, self._session, source, self)
         return self._login
 

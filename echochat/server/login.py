@@ -96,8 +96,12 @@ class Login:
             admitted = await self._check(wish)
         except LoginFailed as error:
             self._session.person.failures += 1
+            is_over = self._session.person.failures >= ATTEMPTS
+            if is_over:
+                # Before the reply: with it the next line's turn comes, and that may be one more attempt.
+                self._session.take_no_more()
             self._reply(wish, Err(error.code, error.explanation, wish.label).encode())
-            if self._session.person.failures >= ATTEMPTS:
+            if is_over:
                 bye = Bye("login-failures", f"{ATTEMPTS} logins failed on this connection")
                 self._applicant.dismiss(Close("logins failed", bye))
         except CommandError as error:
