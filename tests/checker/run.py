@@ -14,8 +14,10 @@ from typing import Any, Final
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from echochat.client.outbox import Unconfirmed
 from echochat.client.reconnecting import Closed, ReconnectingClient
 from echochat.wire.answers import Event, Gap
 from tests.checker.ledger import Ledger, Verdict
@@ -25,6 +27,7 @@ from tests.processes import TWISTD, Server, start_server
 
 POWER_CUT: Final = (sys.executable, "-m", "tests.history.powercut", "twisted.scripts.twistd:run")
 CHECKOUT: Final = str(Path(__file__).parents[2])
+LONGEST_WAIT: Final = 0.5
 CATCH_UP: Final = 120.0
 
 
@@ -60,6 +63,7 @@ class Faults:
     drops: int = 0
     half_open: int = 0
     restarts_of_subscribers: int = 0
+    publishes_given_up: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in vars(self).items())
@@ -177,9 +181,14 @@ class Run:
 
     def _client(self, name: str) -> ReconnectingClient:
         endpoint = TCP4ClientEndpoint(self._reactor, "127.0.0.1", self._relay)
-        client = ReconnectingClient(endpoint, self._reactor, name=name, jitter=self._random.uniform)
+        client = ReconnectingClient(endpoint, self._reactor, name=name, jitter=self._jitter)
         client.start().addErrback(lambda _: None)
         return client
+
+    def _jitter(self, low: float, high: float) -> float:
+        # A client that has failed for long waits for up to 20 s. Here the server is killed every other second, and most
+        # clients would never come to see it.
+        return self._random.uniform(low, min(high, LONGEST_WAIT))
 
     async def _publish(self, name: str) -> None:
         client = self._client(name)
@@ -190,10 +199,15 @@ class Run:
             number += 1
             topic, text = self._random.choice(self._topics), f"{name} {number}"
             self.ledger.publishing(topic, text)
-            acknowledged.append(client.publish(topic, text).addCallback(self._stored, text))
+            acknowledged.append(client.publish(topic, text).addCallbacks(self._stored, self._given_up, (text,)))
             await client.room(50)
             await self._wait(self._random.expovariate(1 / self._plan.pace))
         await gatherResults(acknowledged, consumeErrors=True)
+
+    def _given_up(self, failure: Failure) -> None:
+        # It was repeated for as long as the server remembers labels: it may be stored or not, and is told so.
+        failure.trap(Unconfirmed)
+        self.faults.publishes_given_up += 1
 
     def _stored(self, position: int, text: str) -> None:
         self.ledger.stored(text, position)
