@@ -103,7 +103,8 @@ async def _read_past(client: Client, topic: str, last: int, before: int | None) 
         reply = await client.command("history", topic, *options)
         page = [item for item in reply.items if isinstance(item, Past)]
         past[:0] = page
-        if len(page) < asked:
+        if not page:
+            # One that is shorter than asked for says nothing: a page has a bound in bytes, too.
             break
         before = page[0].position
     return past
