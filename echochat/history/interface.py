@@ -8,8 +8,8 @@ Three properties make the rest of the server simple, and every implementation mu
   with the in-memory history, which is what its acknowledgement means).
 - *One order*: the receiver gets events in the order of their positions, and those of a commit right before
   the appends of that commit are answered, in one turn of the reactor.
-- *Readable when known*: a read that begins after the receiver was given an event finds it. The opposite may
-  happen: a page may hold events that the receiver has yet to be given.
+- *Readable when known*: a read that begins after the receiver was given an event finds it, and everything
+  before it. The opposite may happen: a page may hold events that the receiver has yet to be given.
 """
 
 from collections.abc import Sequence

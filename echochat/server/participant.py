@@ -163,6 +163,7 @@ class Participant:
     async def _locate(self, wish: Subscribe) -> bytes:
         try:
             await self._exchange.follow(wish.topic)
+            now = self._exchange.hub.head
             # Read after that: what is above the head that it tells comes to the hub, what is not can be read.
             state = await self._exchange.history.topic(wish.topic)
             lead = b""
@@ -178,6 +179,9 @@ class Participant:
                 raise CommandError("bad-arguments", f"after= is beyond the last position, {state.head}")
             else:
                 at = wish.after
+            if at == state.head:
+                # Of what the hub had been told before, nothing is the topic's behind its head: nothing has to be read.
+                at = max(at, now)
         except BaseException:
             self._exchange.unfollow(wish.topic)
             raise
