@@ -137,8 +137,22 @@ class Authority:
         return Issued(builder.sign(self.own.key, SHA256()), key)
 
     def _identifier(self) -> x509.AuthorityKeyIdentifier:
-        own = self.own.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+        own = self.own.certificate
+        try:
+            identifier = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        except x509.ExtensionNotFound:
+            return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.own.key.public_key())
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def can_sign(certificate: x509.Certificate) -> bool:
+    """
+    Tell whether this is an authority's.
+    """
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def to_general_name(text: str) -> x509.GeneralName:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import CertificateRevocationList, load_pem_x509_crl
 
-from echochat.client.authority import LEAF_DAYS, Authority, Issued, to_general_name
+from echochat.client.authority import LEAF_DAYS, Authority, Issued, can_sign, to_general_name
 from echochat.net.tls.files import TlsFileError, read_certificates, read_credentials
 from echochat.wire.names import is_name
 
@@ -139,6 +139,8 @@ def _read_authority(folder: Path) -> Authority:
     read = read_credentials(str(folder / "ca.pem"), str(folder / "ca.key"), None)
     if not isinstance(read.key, EllipticCurvePrivateKey):
         raise TlsFileError(f"{folder / 'ca.key'} was not made by echochat certs: use the tools of that authority")
+    if not can_sign(read.certificate):
+        raise TlsFileError(f"{folder / 'ca.pem'} is not the certificate of an authority")
     return Authority(Issued(read.certificate, read.key))
 
 

@@ -9,11 +9,13 @@ import click
 
 from echochat.client.address import ServerAddress
 from echochat.client.commands.server_option import name_option, to_server
+from echochat.client.commands.tls_options import tls_options
 from echochat.client.running import run_command
 
 
 @click.command()
 @click.argument("server", callback=to_server, default="", metavar="[HOST[:PORT] | ENDPOINT]", envvar="ECHOCHAT_SERVER")
+@tls_options
 @name_option
 def command(server: ServerAddress, name: str | None) -> None:
     """

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from echochat.client.address import ServerAddress, parse_server
+from echochat.client.commands.tls_options import tls_options
 from echochat.wire.names import is_name, is_topic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def _to_name(context: click.Context, parameter: click.Parameter, value: str | No
 
 def server_option(function: Function) -> Function:
     """
-    ``--server``, which is given to the function as ``server``.
+    ``--server`` and the options for TLS: the function is given the ``server`` that they mean together.
     """
     return click.option(
         "--server",
@@ -54,7 +55,7 @@ def server_option(function: Function) -> Function:
         envvar="ECHOCHAT_SERVER",
         metavar="HOST[:PORT]|ENDPOINT",
         help="The server, 127.0.0.1:7007 unless told. [env: ECHOCHAT_SERVER]",
-    )(function)
+    )(tls_options(function))
 
 
 def name_option(function: Function) -> Function:

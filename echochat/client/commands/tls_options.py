@@ -4,17 +4,16 @@ How every subcommand is told to speak TLS.
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from echochat.client.address import ServerAddress
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def tls_options(function: Callable[Parameters, Result]) -> Callable[..., Result]:
+def tls_options(function: Function) -> Function:
     """
     ``--tls``, ``--ca``, ``--cert`` and ``--key``: the function is given a ``server`` that is reached accordingly.
     """
@@ -30,14 +29,14 @@ def tls_options(function: Callable[Parameters, Result]) -> Callable[..., Result]
     @functools.wraps(function)
     def with_tls(
         *args: Any, server: ServerAddress, tls: bool, ca: str | None, cert: str | None, key: str | None, **others: Any
-    ) -> Result:
+    ) -> Any:
         if key is not None and cert is None:
             raise click.UsageError("--key belongs to a certificate: give --cert too")
         if tls or ca is not None or cert is not None:
             server = _encrypt(server, ca, cert, key)
-        return function(*args, server=server, **others)  # type: ignore[arg-type]  # click calls by name
+        return function(*args, server=server, **others)
 
-    return with_tls
+    return cast(Function, with_tls)
 
 
 def _encrypt(server: ServerAddress, ca: str | None, cert: str | None, key: str | None) -> ServerAddress:
