@@ -3,7 +3,7 @@ What all connections of a server share.
 """
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -33,6 +33,13 @@ Seconds that a client has to take what it was sent, and to close, after the serv
 """
 
 
+MOST_REFUSALS: Final = 64
+"""
+How many refused connections at once are told why. Each has a descriptor until its client lets go; more of them are
+closed without a word, so that whoever is refused cannot take the descriptors from those who are let in.
+"""
+
+
 class EchoChatFactory(Factory):
     """
     Makes the protocol of each connection, and knows them all.
@@ -42,6 +49,7 @@ class EchoChatFactory(Factory):
     :param exchange: where to publish and what to follow.
     :param admission: who may come in; None: everybody, as a guest.
     :param gate: is shut while there are as many connections as there may be.
+    :ivar refusals: how many refused connections there are.
     """
 
     noisy = False
@@ -76,18 +84,19 @@ class EchoChatFactory(Factory):
         self._gate = gate if gate is not None else Gate(settings.max_connections)
         self._addresses = AddressLimit(clock, settings.per_address)
         self._made = 0
+        self.refusals = 0
         self._empty: list[Deferred[None]] = []
 
     # Called by Twisted
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         if getattr(addr, "host", "") in self.bans:
-            return _Refusal(self, Bye("banned", "you are banned from this server"))
+            return self._refuse(Bye("banned", "you are banned from this server"))
         source = self._addresses.admit(addr) if addr is not None else ""
         if source is None:
             most = self.settings.per_address
             explanation = f"connections from your address: {most} at once, and {2 * most} new in 10 seconds"
-            return _Refusal(self, Err("too-many", explanation))
+            return self._refuse(Err("too-many", explanation))
         self._made += 1
         remote = is_remote(addr)
         allowance = Allowance(GUEST_BURST, GUEST_RATE, self.clock.seconds()) if remote else None
@@ -95,6 +104,9 @@ class EchoChatFactory(Factory):
         protocol = EchoChatProtocol(self._made, session, source, remote)
         protocol.factory = self
         return protocol
+
+    def _refuse(self, why: Err | Bye) -> Protocol:
+        return _Refusal(self, why) if self.refusals < MOST_REFUSALS else _Rebuff()
 
     # Called by the connections
 
@@ -179,8 +191,21 @@ class _Refusal(Protocol):
     def connectionMade(self) -> None:
         peer = str(self.transport.getPeer())
         self._factory.log.info("refused a connection from {peer}: {why}", peer=peer, why=self._why.code)
+        self._factory.refusals += 1
         self.transport.write(self._why.encode())
         self._factory.closer.close(self.transport, peer_has_closed=False)
 
     def connectionLost(self, reason: object = None) -> None:
+        self._factory.refusals -= 1
         self._factory.closer.gone(self.transport)
+
+
+class _Rebuff(Protocol):
+    """
+    Closes without a word.
+    """
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()

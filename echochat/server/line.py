@@ -103,7 +103,7 @@ class EchoChatProtocol(Protocol):
             self.transport.write(answer)
         elif self._state is State.OPEN:
             self._receive(data)
-        if self._idle is not None and self._state is State.OPEN:
+        if self._idle is not None and self._state is State.OPEN and not self.full:
             self._idle.set(self)
 
     def pauseProducing(self) -> None:
@@ -112,10 +112,13 @@ class EchoChatProtocol(Protocol):
         if self._state is not State.CLOSING:
             self._stalled_at = unsent(self.transport)
             self.factory.stall.set(self)
+            # Who is not read from cannot say anything.
+            self.factory.idle.clear(self)
 
     def resumeProducing(self) -> None:
         self.full = False
         self.factory.stall.clear(self)
+        self.factory.idle.set(self)
         self._read_on()
         self.flush()
         if self._participant is not None and self._state is State.OPEN:

@@ -14,6 +14,7 @@ from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
 from twisted.python import usage
+from txaio.tx import make_logger
 
 from echochat import __version__
 from echochat.history.parse import UnknownHistory, from_string
@@ -129,7 +130,7 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     descriptors = raise_descriptor_limit()
     lean_reactor = lean(reactor)
-    gate = Gate(settings.max_connections or connections_for(descriptors))
+    gate = Gate(_most_connections(settings.max_connections, connections_for(descriptors)))
     try:
         retention = Retention(settings.retain_age, settings.retain_size, settings.retain_events)
         history = from_string(settings.history, reactor, retention)
@@ -159,6 +160,18 @@ def makeService(options: Options) -> IService:
     operations.reloads("the certificates", service.reload_certificates)
     _take_signals(reactor, service, operations)
     return service
+
+
+def _most_connections(wanted: int, possible: int) -> int:
+    """
+    As many as are wanted, if there are descriptors for them.
+
+    :param wanted: 0: as many as possible.
+    """
+    if wanted > possible:
+        warning = "there are descriptors for {possible} connections, which is less than the {wanted} of max-connections"
+        make_logger().warn(warning, possible=possible, wanted=wanted)
+    return min(wanted or possible, possible)
 
 
 def tune_python() -> None:
@@ -197,4 +210,6 @@ def _take_signals(reactor: Any, service: EchoChatService, operations: Operations
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, step)
 
+    install()
+    # Twisted puts its own in their place when it begins to run.
     reactor.callWhenRunning(install)

@@ -76,6 +76,13 @@ class Peer:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
+    def leave(self) -> None:
+        """
+        Close while a thread waits, which ends its wait.
+        """
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
     def close(self) -> None:
         """
         Close, as a program does that ends.

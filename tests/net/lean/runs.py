@@ -56,6 +56,7 @@ class Run(_Base):
         self._recordings: list[Recording] = []
         self._peers: list[Peer] = []
         self._folders: list[str] = []
+        self._echo: Peer | None = None
         self.addCleanup(self._end)
 
     def make_reactor(self) -> Any:
@@ -147,14 +148,15 @@ class Run(_Base):
         """
         Let the reactor look at all its connections: an echo on one of its own goes there and back, twice.
         """
-        recording = self.recording()
-        peer = self.peer(await self.listen(recording, "tcp:0:interface=127.0.0.1"))
-        await recording.until_made(1)
-        echo = recording.made[0]
-        echo.on_data = echo.transport.write
+        if self._echo is None:
+            recording = self.recording()
+            self._echo = self.peer(await self.listen(recording, "tcp:0:interface=127.0.0.1"))
+            await recording.until_made(1)
+            recorder = recording.made[0]
+            recorder.on_data = recorder.transport.write
         for _ in range(2):
-            peer.socket.sendall(b"x")
-            await peer.read(1)
+            self._echo.socket.sendall(b"x")
+            await self._echo.read(1)
 
     async def _end(self) -> None:
         for port in self._ports:
