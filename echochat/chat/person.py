@@ -183,7 +183,8 @@ class Person:
         Tell whether this person may read a topic.
         """
         permissions = self.permissions
-        return may_read(self.name, topic) and (permissions is None or permissions.may_read(topic))
+        allowed = permissions is None or permissions.may_read(topic)
+        return allowed and may_read(self.name, topic) and not self.lacks(Need.ALL)
 
     def require_publish(self, topic: str) -> None:
         """

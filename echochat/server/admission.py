@@ -45,12 +45,14 @@ class Admitted:
     :ivar ask_permissions: tells what they may do with topics by the rules of the moment; None: whatever the protocol
         allows.
     :ivar expires_in: seconds until this has to be shown again; None: never.
+    :ivar is_still_good: tells whether it would be taken again, now that keys have been read again.
     """
 
     name: str
     kind: str
     ask_permissions: Callable[[], Permissions | None]
     expires_in: float | None = None
+    is_still_good: Callable[[], bool] = lambda: True
 
 
 class Admission:
@@ -141,17 +143,26 @@ class Admission:
 
         :raises LoginFailed: it cannot be used.
         """
-        if self._tokens is None:
+        tokens = self._tokens
+        if tokens is None:
             raise LoginFailed("login-failed", "this server takes no tokens")
         now = time.time()
         try:
-            known = self._tokens.check(token, now)
+            known = tokens.check(token, now)
         except TokenRefused as error:
             raise LoginFailed("login-failed", str(error)) from None
         self._refuse_banned(known.name)
         # With the rules of the moment, and always with the token's own grants: a reload must not widen it.
         permissions = partial(self._permissions, known.name, False, known.grants)
-        return Admitted(known.name, "token", permissions, known.expires - now)
+
+        def is_still_good() -> bool:
+            try:
+                tokens.check(token, time.time())
+            except TokenRefused:
+                return False
+            return True
+
+        return Admitted(known.name, "token", permissions, known.expires - now, is_still_good)
 
     def certify(self, name: str) -> Admitted:
         """

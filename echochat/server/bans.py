@@ -2,9 +2,22 @@
 Who is kept out.
 """
 
+import ipaddress
+
 from twisted.internet.interfaces import IReactorTime
 
 from echochat.wire.names import fold_name
+
+
+def canonical(who: str) -> str:
+    """
+    The form in which names and addresses are compared: an address can be written in many ways.
+    """
+    try:
+        address = ipaddress.ip_address(who.partition("%")[0])
+    except ValueError:
+        return fold_name(who)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class Bans:
@@ -22,7 +35,7 @@ class Bans:
         """
         Ban; again: for this time instead.
         """
-        self._until[fold_name(who)] = None if seconds is None else self._clock.seconds() + seconds
+        self._until[canonical(who)] = None if seconds is None else self._clock.seconds() + seconds
 
     def remove(self, who: str) -> bool:
         """
@@ -31,13 +44,13 @@ class Bans:
         :return: whether it was banned.
         """
         banned = who in self
-        self._until.pop(fold_name(who), None)
+        self._until.pop(canonical(who), None)
         return banned
 
     def __contains__(self, who: str) -> bool:
         if not self._until:
             return False
-        who = fold_name(who)
+        who = canonical(who)
         if who not in self._until:
             return False
         until = self._until[who]

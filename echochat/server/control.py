@@ -56,9 +56,9 @@ class ControlProtocol(Protocol):
             if isinstance(line, Overlong):
                 raise CommandError("line-too-long", f"a line may have {_MAX_LINE} bytes")
             text = line[0].decode()
-            command = parse_command(text)
+            command = parse_command(text if text.startswith("/") else "/")
             label = command.label
-            perform = _COMMANDS.get(command.verb) if text.startswith("/") else None
+            perform = _COMMANDS.get(command.verb)
             if perform is None:
                 raise CommandError("unknown-command", f"there are {', '.join('/' + verb for verb in _COMMANDS)}")
             answer = await perform(self._operations, command)
@@ -100,12 +100,19 @@ def _who(command: Command) -> str:
     return who
 
 
+def _no_arguments(command: Command) -> None:
+    if command.rest.strip(" "):
+        raise CommandError("bad-arguments", f"/{command.verb} takes no arguments")
+
+
 async def _status(operations: Operations, command: Command) -> bytes:
+    _no_arguments(command)
     status = operations.status()
     return _items(status, command) + Ok("status", str(len(status)), command.label).encode()
 
 
 async def _reload(operations: Operations, command: Command) -> bytes:
+    _no_arguments(command)
     results = await operations.reload()
     kept = sum(result != "reloaded" for result in results.values())
     closing = Err("unavailable", f"{kept} of {len(results)} kept as they were", command.label).encode()
@@ -136,6 +143,7 @@ async def _unban(operations: Operations, command: Command) -> bytes:
 
 
 async def _drain(operations: Operations, command: Command) -> bytes:
+    _no_arguments(command)
     operations.drain()
     return Ok("drain", label=command.label).encode()
 

@@ -294,7 +294,12 @@ class EchoChatProtocol(Protocol):
         if not self.factory.admission.still_knows(person):
             self._close("the account is gone", Bye("login-failures", "there is no such account any more"))
             return
+        if self._login is not None and not self._login.is_still_good:
+            self._close("the token was withdrawn", Bye("login-failures", "your token is not good any more"))
+            return
         person.forget_permissions()
+        # What guests may do may have changed, too, and whether their messages are answered is not asked for each.
+        self._session.settle()
         if self._participant is not None and self._participant.follows_what_is_denied:
             self._close("access has changed", Bye("restarted", "you may not follow all these topics any more"))
 

@@ -46,7 +46,7 @@ class Login:
     :param source: where from: what failures are counted by.
     """
 
-    __slots__ = ("_admission", "_applicant", "_checking", "_clock", "_expiry", "_session", "_source")
+    __slots__ = ("_admission", "_admitted", "_applicant", "_checking", "_clock", "_expiry", "_session", "_source")
 
     log = make_logger()
 
@@ -60,8 +60,16 @@ class Login:
         self._applicant = applicant
         self._checking: Deferred[None] | None = None
         self._expiry: IDelayedCall | None = None
+        self._admitted: Admitted | None = None
 
     # Called by the connection
+
+    @property
+    def is_still_good(self) -> bool:
+        """
+        Whether what was shown would be taken again.
+        """
+        return self._admitted is None or self._admitted.is_still_good()
 
     def perform(self, wish: LogIn | UseToken) -> None:
         """
@@ -121,6 +129,7 @@ class Login:
         self._applicant.flush()
 
     def _admit(self, admitted: Admitted) -> None:
+        self._admitted = admitted
         renamed = self._session.person.become(admitted.name, admitted.kind, admitted.ask_permissions)
         if renamed is not None:
             self._applicant.renamed(renamed)

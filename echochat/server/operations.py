@@ -9,8 +9,8 @@ from typing import Any
 from txaio.tx import make_logger
 
 from echochat import __version__
+from echochat.server.bans import canonical
 from echochat.server.factory import EchoChatFactory
-from echochat.wire.names import fold_name
 
 Reload = Callable[[], Awaitable[None] | None]
 """
@@ -139,5 +139,5 @@ class Operations:
 
 
 def _is_of(connection: Any, who: str) -> bool:
-    name = connection.known_name
-    return connection.host == who or (name is not None and fold_name(name) == fold_name(who))
+    wanted, name = canonical(who), connection.known_name
+    return canonical(connection.host) == wanted or (name is not None and canonical(name) == wanted)

@@ -144,10 +144,10 @@ class Participant:
         Others knew this person by another name.
         """
         for topic, subscription in [*self._subscriptions.items()]:
-            if may_read(renamed.new, topic):
+            if may_read(renamed.new, topic) and self._session.person.reads(topic):
                 self._exchange.hub.rename(subscription.cursor, renamed.old, renamed.new)
             else:
-                # The inbox of a name that is somebody else's to take now.
+                # The inbox of a name that is somebody else's to take now, or what only guests may read.
                 del self._subscriptions[topic]
                 self._drop(subscription, renamed.old)
 

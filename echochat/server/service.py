@@ -17,6 +17,7 @@ from echochat.history.errors import HistoryRefused
 from echochat.net.endpoints import server_endpoint
 from echochat.net.gate import Gate
 from echochat.net.tls import TlsPort, reload_ports
+from echochat.net.tls.files import TlsFileError
 from echochat.server.control import ControlFactory
 from echochat.server.factory import GRACE, EchoChatFactory
 
@@ -97,8 +98,9 @@ class EchoChatService(Service):
 
         :raises TlsFileError: one of them cannot: it keeps what it had.
         """
-        for problem in reload_ports(self._ports):
-            raise problem
+        problems = reload_ports(self._ports)
+        if problems:
+            raise TlsFileError("; ".join(map(str, problems)))
 
     @property
     def addresses(self) -> list[Any]:

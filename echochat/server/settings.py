@@ -144,7 +144,8 @@ SETTINGS: Final = (
     Setting(
         "first-line",
         seconds(86_400),
-        "Seconds within which a connection has to send its first line; 0: no limit. [default: 60]",
+        "Seconds within which a connection has to send its first line; 0: no limit. "
+        "[default: 60; 10 where guests may only log in]",
     ),
     Setting(
         "stall",

@@ -34,7 +34,6 @@ from echochat.server.service import EchoChatService
 from echochat.server.settings import SETTINGS, ServerSettings, SettingError, make_settings, read_config
 from echochat.tap.ending import give_up, stop, tell_refusals_in_one_line
 
-
 FIRST_LINE_OF_A_LOGIN: Final = 10.0
 """
 Seconds until the first line, unless told, where that can only be to log in.
