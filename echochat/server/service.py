@@ -64,6 +64,7 @@ class EchoChatService(Service):
         self._fail = fail
         self._control = control
         self._ports: list[Any] = []
+        self._has_begun = False
         self._hurry: Deferred[None] = Deferred()
 
     # Called by Twisted
@@ -75,7 +76,7 @@ class EchoChatService(Service):
     def startService(self) -> None:
         super().startService()
         # twist does not know the privileged part.
-        if not self._ports:
+        if not self._has_begun:
             self._listen()
         self._factory.exchange.open().addCallbacks(lambda _: self._gate.let_in(), self._no_history)
 
@@ -112,6 +113,7 @@ class EchoChatService(Service):
     # Ours
 
     def _listen(self) -> None:
+        self._has_begun = True
         # Whoever comes before the history is open waits, instead of being told that it is not.
         self._gate.hold()
         if self._control is not None:

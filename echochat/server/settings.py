@@ -238,6 +238,8 @@ def make_settings(
 
 def _read(setting: Setting, written: Any, what: str) -> Any:
     given = written if isinstance(written, list) else [written]
+    if setting.repeatable and not given:
+        raise SettingError(f"{what} is one value or several, not none")
     if any(isinstance(each, bool | dict | list) for each in given) or (not setting.repeatable and len(given) != 1):
         raise SettingError(f"{what} is one value: a number or a text{', or a list of them' * setting.repeatable}")
     try:
