@@ -200,20 +200,29 @@ class Keeper:
             name, kind = reply.rest, "account"
         if kind != "guest" or self.name is None:
             self.name = name
+        granted = name == self.name or await self._take_name(client)
         self._tenant.opened(client)
         backoff = Backoff(self._jitter)
-        while name != self.name:
-            try:
-                await client.command("nick", self.name)
-            except Refused as refused:
-                if refused.code != "name-taken" or not self._had_name:
-                    raise
-                await deferLater(self._clock, backoff.next_delay())
-            else:
-                name = self.name
+        while not granted:
+            await deferLater(self._clock, backoff.next_delay())
+            granted = await self._take_name(client)
+        assert self.name is not None
         self._had_name = True
-        self._on_status(Connected(name))
+        self._on_status(Connected(self.name))
         self._tenant.named(client)
+
+    async def _take_name(self, client: Client) -> bool:
+        """
+        Ask for the name that is kept; false when somebody has it now who may be ourselves on an earlier connection.
+        """
+        assert self.name is not None
+        try:
+            await client.command("nick", self.name)
+        except Refused as refused:
+            if refused.code != "name-taken" or not self._had_name:
+                raise
+            return False
+        return True
 
     def _could_not_sign_in(self, failure: Failure, client: Client) -> None:
         if failure.check(Disconnected, CancelledError) is not None:

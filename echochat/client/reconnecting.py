@@ -1,9 +1,9 @@
 """
 A client that keeps its promises over any number of connections.
 
-On each connection: ``/whoami``; then all ``/sub``, each from the position that was seen last; then the name
-(:mod:`echochat.client.keeper` says why and how); then the inboxes, which only their owner may read, and the publishes
-that are unacknowledged, the oldest first and each under its own label.
+On each connection: ``/whoami``; then the name (:mod:`echochat.client.keeper` says why and how); then all ``/sub``, each
+from the position that was seen last, also when the name is not granted yet; and with the name the inboxes, which only
+their owner may read, and the publishes that are unacknowledged, the oldest first and each under its own label.
 """
 
 import random

@@ -83,6 +83,7 @@ class _Terminal:
         )
         self._screen = Screen(self._session.app)
         self._was_connected = False
+        self._is_lost = False
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -151,15 +152,16 @@ class _Terminal:
 
     def _told(self, status: Status) -> None:
         if isinstance(status, Connected):
-            if self._was_connected:
+            if self._is_lost:
                 self.show(("class:quiet", f"-- connected to {self._server.name} again"))
-            self._was_connected = True
+            self._was_connected, self._is_lost = True, False
             return
         if self._conversation.leaving:
             self.leave()
         elif not self._conversation.topics or isinstance(status.why, Stopped):
             self._fail(f"{self._server.name} is gone: {status.why}")
-        elif self._was_connected:
+        elif self._was_connected and not self._is_lost:
+            self._is_lost = True
             self.show(("class:quiet", f"-- lost {self._server.name}: {status.why} Trying again."))
 
     def _fail(self, why: str) -> None:

@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IReactorTime
+from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -69,6 +70,20 @@ class Program(ProcessProtocol):
 
     def types(self, text: bytes) -> None:
         self.transport.write(text)
+
+    def is_not_read(self) -> None:
+        """
+        Take nothing of what it writes, until :meth:`is_read`.
+        """
+        assert isinstance(self.transport, Process)
+        self.transport.pauseProducing()
+
+    def is_read(self) -> None:
+        """
+        Go on after :meth:`is_not_read`.
+        """
+        assert isinstance(self.transport, Process)
+        self.transport.resumeProducing()
 
     def ends(self) -> Deferred[int]:
         """

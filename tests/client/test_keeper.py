@@ -152,15 +152,16 @@ class NameTests(ReconnectingTestCase):
         published = self.client.publish("lobby", "hi")
         self.server.accept()
         self.server.says("/ok whoami guest-2 guest")
-        sub, nick = self.server.hears()[1:]
-        self.confirm(sub)
-        self.assertEqual(nick, "/nick guest-1")
+        self.assertEqual(self.server.hears()[1:], ["/nick guest-1"])
+        self.server.says("/err name-taken somebody has that name")
+        self.confirm(self.server.hears()[0])
         for wait in (0.1, 0.2, 0.4):
-            self.server.says("/err name-taken somebody has that name")
             self.clock.advance(wait - 0.01)
             self.assertEqual(self.server.hears(), [])
             self.clock.advance(0.02)
             self.assertEqual(self.server.hears(), ["/nick guest-1"])
+            if wait < 0.4:
+                self.server.says("/err name-taken somebody has that name")
         self.server.says("/event lobby 1 2026-01-02T03:04:05.678Z bob hello")
         self.assertFalse(following.empty)
         self.server.says("/ok nick guest-1")

@@ -253,6 +253,10 @@ class FollowingTests(SubscriberTestCase):
         self.server.accept()
         self.server.says("/ok whoami guest-2 guest")
         self.assertEqual(self.server.hears(), ["/whoami", "/nick guest-1"])
+        self.server.says("/err name-taken somebody has that name")
+        self.assertEqual(self.server.hears(), [])
+        self.clock.advance(0.1)
+        self.assertEqual(self.server.hears(), ["/nick guest-1"])
         self.server.says("/ok nick guest-1")
         self.assertEqual(self.heard_sub(), "/sub @guest-1 after=3 epoch=e1")
 
