@@ -280,11 +280,15 @@ class EchoChatProtocol(Protocol):
         if self._state is State.OPEN:
             self._send(Drain(round(seconds)).encode())
 
-    def be_kicked(self, why: str) -> None:
+    def be_kicked(self, why: str) -> bool:
         """
         An operator wants this client gone.
+
+        :return: False: it is about to be gone already.
         """
+        was_here = self._state is State.OPEN or self._state is State.LEAVING
         self._close("kicked", Bye("banned", why))
+        return was_here
 
     def look_again(self) -> None:
         """

@@ -110,9 +110,7 @@ class Operations:
         :return: how many there were.
         """
         chosen = [each for each in self._factory.connections if _is_of(each, who)]
-        for connection in chosen:
-            connection.be_kicked("an operator closed the connection")
-        return len(chosen)
+        return sum(connection.be_kicked("an operator closed the connection") for connection in chosen)
 
     def ban(self, who: str, seconds: float | None) -> int:
         """

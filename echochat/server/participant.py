@@ -182,6 +182,8 @@ class Participant:
             if at == state.head:
                 # Of what the hub had been told before, nothing is the topic's behind its head: nothing has to be read.
                 at = max(at, now)
+            # The rules may have changed while the history was asked.
+            self._session.person.require_read(wish.topic)
         except BaseException:
             self._exchange.unfollow(wish.topic)
             raise

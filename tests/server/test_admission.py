@@ -5,6 +5,7 @@ What somebody may do once they are in, and what guests may: at every door that t
 from itertools import pairwise
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.internet.defer import Deferred
 
 from echochat.chat.verbs import VERBS
 from echochat.identity.tokens import Grants
@@ -450,6 +451,22 @@ class ReloadTests(HouseTestCase):
         house.rewrite_rules(rule("*", "publish", "*"))
         for line in visitor.received.split(b"\r\n")[:-1]:
             self.assertRegex(line, rb"\A/(ok|event|bye) ")
+
+    def test_a_subscription_that_begins(self) -> None:
+        """
+        A subscription that the history is being asked about begins by the rules of the moment when it answers.
+        """
+        house = self.open(ALICE, rule("*", "read publish", "*"))
+        visitor = house.connect()
+        visitor.log_in("alice")
+        answer: Deferred[None] = Deferred()
+        self.patch(house.exchange.history, "follow", lambda topic: answer)
+        visitor.send(b"/sub#s secret\r\n")
+        house.rewrite_rules(rule("*", "publish", "*"))
+        before = len(visitor.received)
+        answer.callback(None)
+        self.refused(visitor.received[before:], b"denied", b"s")
+        self.assertEqual(house.exchange.hub.followed, [])
 
     def test_publishing_is_denied_at_once(self) -> None:
         """
