@@ -41,3 +41,13 @@ class DocumentationTests(TestCase):
         self.addCleanup(stop_program, example)
         self.assertEqual(await example.ends(), 0)
         self.assertEqual(example.output, b"HELLO\nare you there?\nbad-name\n")
+
+    async def test_client_of_any_number_of_connections(self) -> None:
+        """
+        So does the second.
+        """
+        port = await start_server(self, "--history", "memory:").port()
+        example = start_program((sys.executable, "-c", program_in_documentation(1), "127.0.0.1", str(port)))
+        self.addCleanup(stop_program, example)
+        self.assertEqual(await example.ends(), 0)
+        self.assertRegex(example.output.decode(), r"\Astored at \d+\nTrue hello\n\Z")
