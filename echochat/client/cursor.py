@@ -25,6 +25,7 @@ class Cursor:
     epoch: str | None = None
     repeated: int = 0
     _new_log: bool = False
+    _nothing_before: bool = False
 
     def options(self) -> list[str]:
         """
@@ -34,6 +35,14 @@ class Cursor:
             return []
         after = f"after={self.position}"
         return [after] if self.epoch is None else [after, f"epoch={self.epoch}"]
+
+    def start(self, position: int | None) -> None:
+        """
+        Begin behind this position; None: with whatever there will be, because there is nothing yet.
+        """
+        self.position = position or 0
+        # Where retention has removed everything that a topic once had, nothing is lost to who begins now.
+        self._nothing_before = position is None
 
     def began(self, head: int, epoch: str) -> None:
         """
@@ -53,12 +62,16 @@ class Cursor:
         Move on with what arrived; false when it had been seen already.
         """
         match delivery:
+            case Gap(upto=upto) if self._nothing_before:
+                self._nothing_before = False
+                self.position = max(self.position or 0, upto)
+                return False
             case Event(position=position):
                 if self.position is not None and position <= self.position:
                     self.repeated += 1
                     return False
                 self.position = position
-                self._new_log = False
+                self._new_log = self._nothing_before = False
             case Gap() if self._new_log:
                 # Its positions are the old log's.
                 self._new_log = False

@@ -184,7 +184,7 @@ class Subscriber:
     async def _ask_once(self, subscription: Subscription, client: Client) -> None:
         cursor = subscription.cursor
         if subscription.last is not None and cursor.position is None:
-            cursor.position = await _position_before_last(client, subscription.topic, subscription.last)
+            cursor.start(await _position_before_last(client, subscription.topic, subscription.last))
         if subscription.phase is not Phase.ASKED:
             return
         options = [*cursor.options(), "presence=on"] if subscription.presence else cursor.options()
@@ -197,8 +197,9 @@ class Subscriber:
 
 async def _position_before_last(client: Client, topic: str, last: int) -> int | None:
     """
-    The position behind which the last so many events are. ``/sub last=`` would do for the first connection, but one
-    that is lost before the first event came would leave us without a position to continue from.
+    The position behind which the last so many events are; None when there are none. ``/sub last=`` would do for the
+    first connection, but one that is lost before the first event came would leave us without a position to continue
+    from.
     """
     before: list[str] = []
     first: int | None = None
@@ -206,11 +207,10 @@ async def _position_before_last(client: Client, topic: str, last: int) -> int | 
         asked = min(last, MOST_PAST)
         reply = await client.command("history", topic, f"last={asked}", *before)
         past = [item for item in reply.items if isinstance(item, Past)]
-        if past:
-            first = past[0].position - 1
-            before = [f"before={past[0].position}"]
-        if len(past) < asked:
-            # There is no more: everything from the beginning on, with what is published meanwhile.
-            return first or 0
-        last -= asked
+        if not past:
+            break
+        first = past[0].position - 1
+        before = [f"before={past[0].position}"]
+        # A page that is shorter than asked for is not the first one: it has a bound in bytes, too.
+        last -= len(past)
     return first

@@ -70,6 +70,24 @@ class CursorTests(SynchronousTestCase):
         self.assertTrue(cursor.takes(Gap("t", 3, 8)))
         self.assertEqual(cursor.options(), ["after=8", "epoch=e2"])
 
+    def test_beginning_with_nothing(self) -> None:
+        """
+        What was removed before one began is not told as lost; what is lost later is.
+        """
+        cursor = Cursor()
+        cursor.start(None)
+        self.assertEqual(cursor.options(), ["after=0"])
+        cursor.began(9, "e1")
+        self.assertFalse(cursor.takes(Gap("t", 0, 9)))
+        self.assertEqual((cursor.position, cursor.repeated), (9, 0))
+        self.assertTrue(cursor.takes(event(10)))
+        self.assertTrue(cursor.takes(Gap("t", 10, 12)))
+        cursor.start(None)
+        self.assertTrue(cursor.takes(event(3)))
+        self.assertTrue(cursor.takes(Gap("t", 3, 4)))
+        cursor.start(5)
+        self.assertTrue(cursor.takes(Gap("t", 5, 7)))
+
     def test_repeated(self) -> None:
         """
         What had been seen is dropped, and counted.

@@ -135,13 +135,19 @@ class FollowingTests(SubscriberTestCase):
 
     def test_last_of_few(self) -> None:
         """
-        Where there are fewer, it begins at the beginning, with what is published meanwhile.
+        Where there are fewer, it begins with the first that there is; where there is nothing, with what there will be.
         """
         self.let_in()
         self.client.subscribe("lobby", last=2)
         self.server.hears()
+        self.server.says("/past lobby 7 2026-01-02T03:04:05.678Z alice x", "/ok history lobby 1")
+        self.assertEqual(self.heard_sub(), "/history lobby last=1 before=7")
         self.server.says("/ok history lobby 0")
-        self.assertEqual(self.heard_sub(), "/sub lobby after=0")
+        self.assertEqual(self.heard_sub(), "/sub lobby after=6")
+        self.client.subscribe("other", last=2)
+        self.server.hears()
+        self.server.says("/ok sub lobby 7 e1", "/ok history other 0")
+        self.assertEqual(self.heard_sub(), "/sub other after=0")
 
     def test_last_of_many(self) -> None:
         """
