@@ -204,6 +204,33 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual(conversation.say(b"hello\n"), b"")
         self.assertEqual(conversation.sent, before)
 
+    def test_nothing_is_answered_behind_the_end(self) -> None:
+        """
+        When the server has closed on its own account, what still comes is not answered, whichever way it comes.
+        """
+        for ending in ("end", "take_no_more"):
+            conversation = Conversation()
+            conversation.say(b"a\n", b"b\n")
+            getattr(conversation.session, ending)()
+            self.assertIsNone(conversation.session.answer(b"c\n"))
+            self.assertEqual(conversation.session.receive(b"c\n"), [])
+            conversation.session.settle()
+            self.assertIsNone(conversation.session.answer(b"c\n"))
+            self.assertEqual(conversation.session.replies.take(), b"")
+            self.assertEqual(conversation.session.lines, 2)
+
+    def test_take_no_more(self) -> None:
+        """
+        Lines that wait for their turn are not taken when nothing is to be taken any more; what was asked before is
+        answered.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/pub lobby hi\n/nick bob\nx\n")
+        conversation.session.take_no_more()
+        conversation.perform_next()
+        self.assertEqual(conversation.sent, b"/ok pub lobby 1\r\n")
+        self.assertFalse(conversation.session.holds)
+
     def test_end_of_one_without_a_name(self) -> None:
         """
         Whoever never asked for a name has none to give back.
@@ -255,6 +282,43 @@ class OrderTests(SynchronousTestCase):
         self.assertFalse(conversation.session.holds)
         conversation.perform_next()
         self.assertEqual(conversation.sent, b"/ok pub lobby 1\r\n/ok ReadPast 1\r\n/ok pub lobby 2\r\nX\nY\n")
+
+    def test_what_waits(self) -> None:
+        """
+        Every command that sees or changes what others do waits until what was said before it is done, and what comes
+        behind it waits until it is done itself.
+        """
+        for line in (
+            b"/nick bob\n",
+            b"/login root right\n",
+            b"/token right\n",
+            b"/sub lobby\n",
+            b"/unsub lobby\n",
+            b"/history lobby\n",
+            b"/who lobby\n",
+            b"/topics\n",
+        ):
+            conversation = Conversation(prompt=False)
+            conversation.say(b"/pub lobby hi\n" + line + b"/whoami\n/pub lobby hi\n")
+            self.assertEqual(len(conversation.effects), 1, line)
+            self.assertEqual(conversation.sent, b"")
+            conversation.perform_next()
+            self.assertEqual(conversation.session.holds, not line.startswith(b"/nick"))
+            while conversation.performing:
+                conversation.perform_next()
+            first, answer, whoami, second = conversation.sent.splitlines()
+            self.assertEqual((first, second), (b"/ok pub lobby 1", b"/ok pub lobby 2"))
+            self.assertTrue(whoami.startswith(b"/ok whoami "), line)
+            self.assertTrue(answer.startswith(b"/ok "), line)
+
+    def test_what_does_not_wait(self) -> None:
+        """
+        Messages, publishes, and commands that tell of nothing but the server are taken at once.
+        """
+        conversation = Conversation(prompt=False)
+        conversation.say(b"/pub lobby hi\nx\n/ping\n/help ping\n/msg bob hi\n/nosuch\n/whoami\n")
+        self.assertFalse(conversation.session.holds)
+        self.assertEqual(len(conversation.effects), 2)
 
     def test_plain_messages_wait_too(self) -> None:
         """
