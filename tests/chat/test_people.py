@@ -4,7 +4,7 @@ Tests for :mod:`echochat.chat.people`.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.chat.people import NameTaken, People
+from echochat.chat.people import MOST_RESERVED, NameTaken, People
 
 
 class PeopleTests(SynchronousTestCase):
@@ -55,3 +55,20 @@ class PeopleTests(SynchronousTestCase):
         people.rename("Bob", "carol")
         people.claim("bob")
         self.assertRaises(NameTaken, people.claim, "carol")
+
+    def test_reserved(self) -> None:
+        """
+        A name that somebody has shown to be theirs is no guest's, though nobody with it is here now; only so many are
+        remembered, those shown last.
+        """
+        people = People()
+        people.reserve("Bob")
+        for number in range(MOST_RESERVED - 1):
+            people.reserve(f"bob-{number}")
+        people.reserve("bob")
+        self.assertRaises(NameTaken, people.claim, "BOB")
+        self.assertRaises(NameTaken, people.claim, "bob-0")
+        people.reserve("one-more")
+        people.claim("bob-0")
+        self.assertRaises(NameTaken, people.claim, "bob")
+        self.assertRaises(NameTaken, people.claim, "bob-1")
