@@ -358,6 +358,24 @@ class RealServerTests(TestCase):
         self.assertEqual(client.output.decode(), "HELLO\n/ok ping x\n//ETC\nSTRASSE\n")
         self.assertEqual(client.errors, b"")
 
+    async def test_tls(self) -> None:
+        """
+        Over TLS, which has no half-close, everything is answered after the end of the input, too, and nothing else is
+        printed.
+        """
+        folder = os.path.abspath(self.mktemp())
+        made = start_client("certs", "--directory", folder)
+        self.addCleanup(stop_program, made)
+        self.assertEqual(await made.ends(), 0)
+        listen = f"tls:0:interface=127.0.0.1:cert={folder}/server.pem:key={folder}/server.key"
+        port = await start_server(self, "--history", "memory:", "--listen", listen).port()
+        client = start_client("chat", "--ca", f"{folder}/ca.pem", f"127.0.0.1:{port}")
+        self.addCleanup(stop_program, client)
+        client.types(b"hello\n/ping x\nlast")
+        client.transport.closeStdin()
+        self.assertEqual(await client.ends(), 0)
+        self.assertEqual((client.output, client.errors), (b"HELLO\n/ok ping x\nLAST\n", b""))
+
     async def test_many_lines(self) -> None:
         """
         Far more than fits into any buffer goes through, in order and complete, and half-closing loses nothing.

@@ -119,6 +119,7 @@ class ConversationTests(ReconnectingTestCase):
         self.assertEqual(self.title, "lobby")
         self.assertEqual(self.types("hello /all"), ["/pub lobby hello /all"])
         self.assertEqual(self.types("//etc"), ["/pub lobby /etc"])
+        self.acknowledge("hello again")
         self.assertEqual(self.sees(), [])
         self.server.says("/join lobby bob", f"/event lobby 1 {_TIME} bob hi", "/part lobby bob", "/gap lobby 1 5")
         seen = self.sees()

@@ -118,10 +118,11 @@ class OutputStreamTests(TestCase):
     """
 
     def setUp(self) -> None:
-        self.reading, writing = os.pipe()
-        self.addCleanup(os.close, writing)
+        self.reading, self.writing = os.pipe()
+        # It stays open, as a program's standard output does: the next test's pipe would have its number, and a thread
+        # that has not noticed the end yet would write there.
         self.broken: Deferred[None] = Deferred()
-        self.stream = OutputStream(IReactorFromThreads(reactor), writing, lambda: self.broken.callback(None))
+        self.stream = OutputStream(IReactorFromThreads(reactor), self.writing, lambda: self.broken.callback(None))
 
     async def test_everything(self) -> None:
         """
@@ -151,6 +152,40 @@ class OutputStreamTests(TestCase):
         await source.resumed.happens()
         os.close(self.reading)
         self.stream.unregisterProducer()
+
+    async def test_room(self) -> None:
+        """
+        Who writes much can wait for room, and does not wait where there is some.
+        """
+        await self.stream.room()
+        self.stream.write(b"x" * (HIGH_WATER + 1))
+        waiting, given_up = self.stream.room(), self.stream.room()
+        self.assertFalse(waiting.called)
+        given_up.cancel()
+        self.failureResultOf(given_up)
+        left = HIGH_WATER + 1
+        while left:
+            left -= len(os.read(self.reading, left))
+        await waiting
+        os.close(self.reading)
+
+    async def test_nobody_reads_and_nothing_is_written(self) -> None:
+        """
+        That the reader has gone is noticed without writing.
+        """
+        os.close(self.reading)
+        await self.broken
+
+    async def test_nobody_reads_while_much_waits(self) -> None:
+        """
+        Who waits for room then does not wait for ever.
+        """
+        self.stream.write(b"x" * (HIGH_WATER + 1))
+        waiting = self.stream.room()
+        os.close(self.reading)
+        await waiting
+        await self.stream.room()
+        await self.broken
 
     async def test_nobody_reads(self) -> None:
         """

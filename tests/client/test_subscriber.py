@@ -235,7 +235,8 @@ class FollowingTests(SubscriberTestCase):
             self.clock.advance(0.02)
         self.heard_sub()
         self.server.says("/err unavailable not now")
-        self.drop()
+        self.server.breaks()
+        self.clock.advance(0.2)
         self.let_in_following("/sub lobby")
 
     def test_unreadable_confirmation(self) -> None:
