@@ -341,6 +341,7 @@ class OrderTests(SynchronousTestCase):
         effects = session.receive(b"/help\n" * asked + b"x\n")
         sent = longest = 0
         while session.can_go_on:
+            self.assertIsNone(session.answer(b"too early\n"))
             part = session.replies.take()
             longest = max(longest, len(part))
             self.assertEqual(part, expected[sent : sent + len(part)])
