@@ -178,7 +178,10 @@ class NameTests(ReconnectingTestCase):
         self.drop()
         self.server.accept()
         self.server.says("/ok whoami guest-2 guest", "/err name-taken somebody has that name")
-        self.drop()
+        self.server.breaks()
+        # It waits for the next attempt to connect, and for nothing else.
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0.2)
         self.let_in("guest-3", kept="guest-1")
 
     def test_account(self) -> None:

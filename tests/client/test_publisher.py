@@ -123,6 +123,10 @@ class PublishTests(ReconnectingTestCase):
         for text in "ab":
             self.client.publish("lobby", text).addErrback(lambda _: None)
         sent = self.published()
+        for _ in range(3):
+            self.server.says(f"/err#{sent[0][0]} unavailable not now", f"/err#{sent[1][0]} unavailable not now")
+            self.clock.advance(0.4)
+            self.assertEqual(self.published(), sent)
         self.server.says(f"/err#{sent[0][0]} unavailable not now", f"/err#{sent[1][0]} unavailable not now")
         self.client.publish("lobby", "c").addErrback(lambda _: None)
         self.assertEqual(self.published(), [])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorFromThreads, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -73,6 +74,9 @@ class InputStreamTests(TestCase):
         await self.arrived.happens()
         os.write(self.writing, b"z")
         os.close(self.writing)
+        for _ in range(100):
+            # Time enough for a thread that reads on.
+            await deferLater(IReactorTime(reactor), 0)
         self.assertFalse(self.ended.called)
         self.assertNotIn(b"z", b"".join(self.chunks))
         self.stream.resumeProducing()
