@@ -101,6 +101,8 @@ class Conversation:
             return
         text = line[1:] if line.startswith("/") else line
         if self.topic is not None:
+            if not self._client.is_connected:
+                self._view.show(("class:quiet", f"-- to be said when the server is back: {text}"))
             # It is shown when it comes back as an event, in its place among the others.
             await self._client.publish(self.topic, text)
             return

@@ -78,6 +78,13 @@ class ReconnectingClient:
         """
         return self._keeper.name
 
+    @property
+    def is_connected(self) -> bool:
+        """
+        Whether there is a connection now.
+        """
+        return self._client is not None
+
     def start(self) -> Deferred[None]:
         """
         Connect, and keep connected.

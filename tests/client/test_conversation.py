@@ -242,6 +242,18 @@ class ConversationTests(ReconnectingTestCase):
         self.assertEqual(self.types("CLOSE SOCKET"), ["/pub lobby CLOSE SOCKET"])
         self.assertFalse(self.conversation.leaving)
 
+    def test_said_without_a_connection(self) -> None:
+        """
+        What is said while the server is away is told to be waiting, and said when it is back.
+        """
+        self.joins("lobby")
+        self.server.breaks()
+        self.conversation.typed("hi")
+        self.assertEqual(self.sees(), ["-- to be said when the server is back: hi"])
+        self.clock.advance(0.1)
+        self.let_in()
+        self.assertRegex(self.server.hears()[-1], r"\A/pub#\S+ lobby hi\Z")
+
     def test_lost_message(self) -> None:
         """
         A message whose connection ended is told to be not done.

@@ -8,6 +8,8 @@ import signal
 
 from twisted.trial.unittest import TestCase
 
+from echochat.wire.answers import Bye
+from tests.client.doubles import EchoLinesFactory, Listening
 from tests.client.processes import Program, start_client, stop_program
 from tests.processes import Server, start_server
 
@@ -278,6 +280,22 @@ class SubTests(TopicTestCase):
         client = self.start("sub", "lobby", "@somebody")
         self.assertEqual(await client.ends(), 1)
         self.assertRegex(client.errors.decode(), r"\Aechochat: @somebody: denied: .*\n\Z")
+
+    async def test_unwanted(self) -> None:
+        """
+        A server that will not have one any more ends it, with the reason, in one line.
+        """
+        factory = EchoLinesFactory()
+        listening = Listening(factory)
+        self.addCleanup(listening.stop)
+        self.port = listening.port
+        factory.publish("lobby", "alice", "hi")
+        client = self.start("sub", "lobby", "--after", "0")
+        await client.says(b" hi\n")
+        factory.connections[0].say(Bye("banned", "go away"))
+        factory.connections[0].transport.loseConnection()
+        self.assertEqual(await client.ends(), 1)
+        self.assertEqual(client.errors, b"echochat: lobby: banned: go away\n")
 
     async def test_terminal(self) -> None:
         """

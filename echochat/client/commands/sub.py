@@ -14,6 +14,7 @@ from echochat.client.address import ServerAddress
 from echochat.client.commands.connection import keep_connected
 from echochat.client.commands.server_option import name_option, server_option, to_topics
 from echochat.client.cursor import Delivery
+from echochat.client.keeper import Stopped
 from echochat.client.outcomes import Refused
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.records import Writer
@@ -102,8 +103,8 @@ class _Following:
                     self._end(None)
                     return
                 await self._output.room()
-        except Refused as refused:
-            raise CommandFailed(f"{subscription.topic}: {refused}") from refused
+        except (Refused, Stopped) as error:
+            raise CommandFailed(f"{subscription.topic}: {error}") from error
 
     def _end(self, why: object) -> None:
         if not self._ended.called:
