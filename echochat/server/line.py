@@ -1,25 +1,19 @@
 """
 The line protocol on a connection.
 
-What a line means is the session's business, and what topics need the participant's; here is what a connection needs:
-back-pressure, half-close, deadlines, and an end that is logged with its cause.
+What a line means is the session's business, what topics need the participant's, and what any connection needs is in
+the base class; here they are brought together.
 """
 
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from txaio.tx import make_logger
-from zope.interface import implementer
+from twisted.internet.interfaces import ISSLTransport
 
 from echochat.chat.effects import Close, Effect, LogIn, Renamed, UseToken
 from echochat.chat.session import Session
 from echochat.net.limits import source_of
-from echochat.net.progress import unsent
 from echochat.net.tls import peer_name
+from echochat.server.connection import Connection, State
 from echochat.server.login import Login
 from echochat.server.participant import Participant
 from echochat.wire.answers import Bye, Drain
@@ -27,68 +21,35 @@ from echochat.wire.answers import Bye, Drain
 if TYPE_CHECKING:
     from echochat.server.factory import EchoChatFactory
 
-
 MOST_WAITING: Final = 16
 """
 Replies that a connection may wait for before it is not read from: a run of publishes that came together is one.
 """
 
 
-class State(Enum):
+class EchoChatProtocol(Connection):
     """
-    Where a connection is in its life.
+    A connection on which lines are spoken.
     """
-
-    OPEN = "open"
-    # Nothing more is read; replies that are not known yet are waited for, then it closes.
-    LEAVING = "leaving"
-    CLOSING = "closing"
-    GONE = "gone"
-
-
-@implementer(IHalfCloseableProtocol, IPushProducer)
-class EchoChatProtocol(Protocol):
-    """
-    One client's connection.
-
-    It is the transport's producer: while the client does not take what it was sent, nothing more is read from it, so
-    it costs a bounded amount of memory. A connection that is not read from does not notice that its peer has gone;
-    the stall deadline ends it.
-
-    :ivar number: identifies the connection in the log.
-    :ivar full: whether the client does not take what it was sent: subscriptions wait then.
-    """
-
-    log = make_logger()
 
     factory: "EchoChatFactory"
-    transport: Any
 
     def __init__(self, number: int, session: Session, source: str, is_remote: bool) -> None:
-        self.number = number
+        super().__init__(number)
         self.source = source
         self.is_remote = is_remote
         self._session = session
-        self._state = State.OPEN
         self._participant: Participant | None = None
         self._login: Login | None = None
         self._close_when_answered: Close | None = None
         self._crowded = False
         self._performing = False
-        self.full = False
-        self._peer_has_closed = False
-        self._cause = ""
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._lines_out = 0
-        self._stalled_at = 0
 
     # Called by Twisted
 
     def connectionMade(self) -> None:
-        self._began = self.factory.clock.seconds()
+        super().connectionMade()
         self._idle = self.factory.idle if self.factory.idle.seconds else None
-        self.transport.registerProducer(self, True)
         self.factory.connected(self)
         self._session.person.is_private = not self.is_remote or ISSLTransport.providedBy(self.transport)
         name = peer_name(self.transport)
@@ -106,74 +67,7 @@ class EchoChatProtocol(Protocol):
         if self._idle is not None and self._state is State.OPEN and not self.full:
             self._idle.set(self)
 
-    def pauseProducing(self) -> None:
-        self.full = True
-        self.transport.pauseProducing()
-        if self._state is not State.CLOSING:
-            self._stalled_at = unsent(self.transport)
-            self.factory.stall.set(self)
-            # Who is not read from cannot say anything.
-            self.factory.idle.clear(self)
-
-    def resumeProducing(self) -> None:
-        self.full = False
-        self.factory.stall.clear(self)
-        self.factory.idle.set(self)
-        self._read_on()
-        self.flush()
-        if self._participant is not None and self._state is State.OPEN:
-            self._participant.wake()
-
-    def stopProducing(self) -> None:
-        """
-        The connection is lost; :meth:`connectionLost` follows.
-        """
-
-    def readConnectionLost(self) -> None:
-        self._peer_has_closed = True
-        if self._state is State.CLOSING:
-            self.factory.closer.finish(self.transport)
-        else:
-            self.dismiss(Close("the client closed"))
-
-    def writeConnectionLost(self) -> None:
-        """
-        Our half is closed, as we asked.
-        """
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self._cause:
-            self._cause = "the client closed" if reason.check(ConnectionDone) else "the connection was lost"
-        elif reason.check(ConnectionAborted):
-            self._cause += ", and the client did not let go in time"
-        self._end_session(State.GONE)
-        self.factory.disconnected(self)
-        counters = self.factory.exchange.counters
-        counters.lines += self._session.lines
-        counters.ended[self._cause] = counters.ended.get(self._cause, 0) + 1
-        self.log.info(
-            "connection {number} from {peer} ended after {seconds:.3f} s: {cause}; "
-            "in {lines_in} lines, {bytes_in} bytes; out {lines_out} lines, {bytes_out} bytes",
-            number=self.number,
-            peer=self.peer,
-            seconds=self.factory.clock.seconds() - self._began,
-            cause=self._cause,
-            lines_in=self._session.lines,
-            bytes_in=self._bytes_in,
-            lines_out=self._session.echoed + self._lines_out,
-            bytes_out=self._bytes_out,
-        )
-
     # Called by the participant
-
-    def deliver(self, data: bytes, lines: int) -> None:
-        """
-        Send events.
-        """
-        self._bytes_out += len(data)
-        self._lines_out += lines
-        self.factory.exchange.counters.deliveries += lines
-        self.transport.write(data)
 
     def flush(self) -> None:
         """
@@ -218,22 +112,6 @@ class EchoChatProtocol(Protocol):
     # Called by the factory
 
     @property
-    def peer(self) -> str:
-        """
-        Where the client is, for people.
-        """
-        address = self.transport.getPeer()
-        host = getattr(address, "host", None)
-        return "a UNIX socket" if host is None else f"{host}:{address.port}"
-
-    @property
-    def host(self) -> str:
-        """
-        The client's address, without the port; empty on a UNIX socket.
-        """
-        return str(getattr(self.transport.getPeer(), "host", ""))
-
-    @property
     def known_name(self) -> str | None:
         """
         The client's name, if it was ever shown to anybody.
@@ -246,6 +124,10 @@ class EchoChatProtocol(Protocol):
         How many lines the client has sent.
         """
         return self._session.lines
+
+    @property
+    def lines_echoed(self) -> int:
+        return self._session.echoed
 
     def first_line_is_late(self) -> None:
         """
@@ -260,18 +142,6 @@ class EchoChatProtocol(Protocol):
         """
         seconds = self.factory.settings.idle
         self._close("idle", Bye("idle", f"no line came for {seconds:g} seconds"))
-
-    def is_stalled(self) -> None:
-        """
-        The client had all the time there is to take something.
-        """
-        waiting = unsent(self.transport)
-        if waiting < self._stalled_at:
-            self._stalled_at = waiting
-            self.factory.stall.set(self)
-            return
-        seconds = self.factory.settings.stall
-        self._close("the client stopped reading", Bye("slow", f"nothing was taken for {seconds:g} seconds"))
 
     def announce_drain(self, seconds: float) -> None:
         """
@@ -367,23 +237,15 @@ class EchoChatProtocol(Protocol):
         if not self.full and not self._crowded and not self._peer_has_closed:
             self.transport.resumeProducing()
 
-    def _send(self, answer: bytes) -> None:
-        if answer:
-            self._bytes_out += len(answer)
-            self._lines_out += answer.count(b"\n") + answer.count(b"\r\0")
-            self.transport.write(answer)
+    def _go_on(self) -> None:
+        self.flush()
+        if self._participant is not None and self._state is State.OPEN:
+            self._participant.wake()
 
-    def _close(self, cause: str, bye: Bye | None = None) -> None:
-        if self._state is not State.OPEN and self._state is not State.LEAVING:
-            return
-        self._cause = cause
-        if bye is not None:
-            self._send(bye.encode())
-        self._end_session(State.CLOSING)
-        self.factory.forget(self)
-        self.factory.closer.close(self.transport, self._peer_has_closed)
+    def _hear_the_end(self) -> None:
+        self.dismiss(Close("the client closed"))
 
-    def _end_session(self, state: State) -> None:
+    def _end(self, state: State) -> None:
         before, self._state = self._state, state
         # In that state nothing is answered: what is given up now has no reply, and lets nothing begin that waited.
         if before is State.OPEN or before is State.LEAVING:
