@@ -95,10 +95,10 @@ class Operations:
                     await waiting
             except Exception as error:
                 results[what] = f"kept as it was: {error}"
-                self.log.error("{what} was not reloaded: {why}", what=what, why=str(error))
+                self.log.error("not reloaded, {what}: {why}", what=what, why=str(error))
             else:
                 results[what] = "reloaded"
-                self.log.info("{what} was reloaded", what=what)
+                self.log.info("reloaded, {what}", what=what)
         for look in self._afterwards:
             look()
         return results
