@@ -168,6 +168,7 @@ class CloseTests(SynchronousTestCase):
             conversation = Conversation(max_line=64)
             conversation.say(beginning)
             self.assertEqual(conversation.say(b"Host: who is it?\n"), b"HOST: WHO IS IT?\n")
+            self.assertEqual(conversation.say(b"/ping\nHost: x\n"), b"/ok ping\r\nHOST: X\n")
 
     def test_http_later(self) -> None:
         """
