@@ -2,7 +2,7 @@
 A server and its clients in memory: every byte arrives, every turn passes and every client reads when a test says so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
@@ -35,12 +35,13 @@ class Client:
     client reads; else it is buffered, and the producer paused, as a TCP transport of Twisted's does it.
 
     :ivar received: all that the client has taken.
+    :ivar on_received: is called when it takes what was just written.
     :ivar held: what it has not.
     :ivar most_held: the most bytes that were ever buffered.
     :ivar ended: whether the server has closed the connection, at least its own half.
     """
 
-    def __init__(self, clock: Clock, host: str) -> None:
+    def __init__(self, clock: Any, host: str) -> None:
         self.received = b""
         self.held = b""
         self.most_held = 0
@@ -48,6 +49,7 @@ class Client:
         self.ended = False
         self.gone = False
         self.protocol: Any = None
+        self.on_received: Callable[[], object] = lambda: None
         self._host = host
         self._clock = clock
         self._reads = True
@@ -144,6 +146,7 @@ class Client:
         self.writes += 1
         if self._reads and not self.held:
             self.received += data
+            self.on_received()
             return
         self.held += data
         self.most_held = max(self.most_held, len(self.held))
@@ -226,17 +229,18 @@ class Room:
     """
     A server on a clock that stands still unless it is told.
 
-    :param clock: the history's, if that has one.
+    :param clock: the history's, if that has one: another :class:`Clock`, or a reactor, which runs by itself.
     :ivar history: where it keeps events; in memory, if not another one.
+    :ivar opened: fires when the history is open.
     """
 
     def __init__(
         self,
         history: IHistory | None = None,
         settings: ServerSettings | None = None,
-        clock: Clock | None = None,
+        clock: Any = None,
     ) -> None:
-        self.clock = clock if clock is not None else Clock()
+        self.clock: Any = clock if clock is not None else Clock()
         self.history = history if history is not None else MemoryHistory(self.clock, monotonic=self.clock.seconds)
         self.exchange = Exchange(self.clock, self.history)
         self.factory = EchoChatFactory(self.clock, settings or ServerSettings(first_line=0), self.exchange)
@@ -244,7 +248,7 @@ class Room:
         self.factory.commons = Commons(
             People(lambda: str(next(numbers))), lambda: int(self.clock.seconds() * 1000), self.clock.seconds
         )
-        self.exchange.open()
+        self.opened = self.exchange.open()
         self.clients: list[Client] = []
 
     def connect(self, host: str = "127.0.0.1") -> Client:
@@ -280,5 +284,6 @@ class Room:
         """
         for client in self.clients:
             client.vanish()
-        self.turns()
+        if isinstance(self.clock, Clock):
+            self.turns()
         self.factory.stop_timers()

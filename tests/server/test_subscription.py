@@ -151,6 +151,18 @@ class SubscriptionTests(SynchronousTestCase):
         late.wake()
         self.assertEqual(len(self.history.questions), 1)
 
+    def test_woken_while_reading(self) -> None:
+        """
+        One that is reading is left alone: it reads no page twice.
+        """
+        self.publish(*"ab")
+        subscription = self.follow(watches=True)
+        subscription.wake()
+        self.publish("c")
+        self.history.answer()
+        self.assertEqual(self.texts(), [*"abc"])
+        self.assertEqual(self.history.questions, [])
+
     def test_full_while_reading(self) -> None:
         """
         A page that comes to a connection that has become full is not lost, and no other is asked for.

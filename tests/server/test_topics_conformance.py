@@ -2,23 +2,34 @@
 The server keeps sections 3 and 4 of the protocol: conversations, word for word, over connections in memory.
 """
 
+import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from echochat.history import from_string
 from echochat.history.memory import MemoryBounds, MemoryHistory
 from echochat.server.participant import MOST_SUBSCRIPTIONS
 from echochat.wire.answers import Err, Ok, Past
+from tests.processes import DEADLINE
 from tests.server.room import Client, Room
 from tests.server.scripted import ScriptedHistory
 from tests.wire.examples import reproducible
 
+reactor: Any = _reactor
+
 T = "1970-01-01T00:00:00.000Z"
 EPOCH = "thisepoch1"
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 @dataclass(frozen=True)
@@ -261,9 +272,11 @@ CONVERSATIONS: dict[str, tuple[Step, ...]] = {
     "replies come in the order of the lines": (
         step(
             "alice",
-            "hello\n/pub lobby 1\nthere\n/history lobby\n/sub#s lobby last=1\n/pub lobby 2\n/who lobby\n/ping x\n/no",
-            "HELLO\n/ok pub lobby 1",
-            f"THERE\n/past lobby 1 {T} alice 1",
+            "hello\r\n/pub lobby 1\nthere\r\n/history lobby\n/sub#s lobby last=1\n/pub lobby 2\n/who lobby\n/ping\n/no",
+            "HELLO",
+            "/ok pub lobby 1",
+            "THERE",
+            f"/past lobby 1 {T} alice 1",
             "/ok history lobby 1",
             f"/ok#s sub lobby 1 {EPOCH}",
             f"/event lobby 1 {T} alice 1",
@@ -271,7 +284,7 @@ CONVERSATIONS: dict[str, tuple[Step, ...]] = {
             "/ok pub lobby 2",
             "/here lobby alice",
             "/ok who lobby 1",
-            "/ok ping x",
+            "/ok ping",
             "/err unknown-command",
         ),
     ),
@@ -286,6 +299,24 @@ def make_room(bounds: MemoryBounds | None = None) -> Room:
     room = Room(MemoryHistory(clock, bounds or MemoryBounds(), monotonic=clock.seconds), clock=clock)
     room.history.epoch = EPOCH
     return room
+
+
+def _once(told: Deferred[None]) -> None:
+    if not told.called:
+        told.callback(None)
+
+
+async def heard(client: Client, count: int) -> list[str]:
+    """
+    Wait until a client has been told so many lines.
+    """
+    lines = client.news()
+    while len(lines) < count:
+        told: Deferred[None] = Deferred()
+        client.on_received = partial(_once, told)
+        await told.addTimeout(DEADLINE, reactor)
+        lines += client.news()
+    return lines
 
 
 def without_explanation(line: str) -> str:
@@ -325,6 +356,38 @@ class ConversationTests(SynchronousTestCase):
                 self.assertEqual(client.news(), [], f"{name}: {who}, in the end")
             room.empty()
             self.assertEqual(room.exchange.hub.followed, [], name)
+
+
+class SQLiteTests(TestCase):
+    """
+    The same conversations, with the history that keeps them on disk.
+    """
+
+    async def test_conversations(self) -> None:
+        """
+        Each conversation goes word for word, whatever the history is made of.
+        """
+        for number, (name, conversation) in enumerate(CONVERSATIONS.items()):
+            history = from_string(f"sqlite:{self.mktemp()}{number}.sqlite3", reactor)
+            room = Room(history, clock=reactor)
+            self.addCleanup(room.exchange.close)
+            self.addCleanup(room.empty)
+            await room.opened
+            clients: dict[str, Client] = {}
+            for each in conversation:
+                if each.who not in clients:
+                    clients[each.who] = room.connect()
+                    clients[each.who].say(f"/nick {each.who}\n".encode())
+                    await heard(clients[each.who], 1)
+                client = clients[each.who]
+                if each.says:
+                    client.say(each.says.replace(EPOCH, history.epoch).encode() + b"\n")
+                # What is told too much comes with the next that is waited for.
+                lines = [_TIME.sub(T, without_explanation(line)) for line in await heard(client, len(each.hears))]
+                expected = [line.replace(EPOCH, history.epoch) for line in each.hears]
+                self.assertEqual(lines, expected, f"{name}: {each.who} {each.says!r}")
+            for who, client in clients.items():
+                self.assertEqual(client.news(), [], f"{name}: {who}, in the end")
 
 
 class LimitTests(SynchronousTestCase):
