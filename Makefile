@@ -46,8 +46,8 @@ soak: $(VENV)/installed-test  ## the long tests: an hour (ARGS="soak.test_promis
 coverage: $(VENV)/installed-test  ## branch coverage of the suite; wire and chat must have all of it
 	@"$(BIN)/python" -m coverage erase
 	"$(BIN)/python" -m coverage run -m twisted.trial $(ARGS) $(TESTS)
-	@"$(BIN)/python" -m coverage report --skip-covered --show-missing
-	"$(BIN)/python" -m coverage report --show-missing --fail-under=100 --include='echochat/wire/*,echochat/chat/*'
+	@"$(BIN)/python" -m coverage report --skip-covered --skip-empty
+	"$(BIN)/python" -m coverage report --skip-covered --show-missing --fail-under=100 --include='echochat/wire/*,echochat/chat/*'
 
 oldest:  ## the suite on the oldest versions that pyproject.toml allows; they are for Python 3.11
 	@$(MAKE) --no-print-directory VENV=.venv-oldest .venv-oldest/installed-oldest
