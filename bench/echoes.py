@@ -7,9 +7,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from twisted.internet.endpoints import quoteStringArgument
+
+from bench.certificates import make_certificate
 from bench.machine import commit, distribution
 from bench.running import Server
 
@@ -39,6 +43,19 @@ def echochat(*options: str) -> Server:
         return [*daemon, "--listen", f"tcp:{port}:interface=127.0.0.1", *options]
 
     return Server("echochat", command, absent=absent, version=lambda: f"{distribution('echochat')} {commit()}".strip())
+
+
+def echochat_tls() -> Server:
+    """
+    This checkout's server with TLS.
+    """
+
+    def command(port: int, folder: Path) -> list[str]:
+        daemon = [sys.executable, _TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat"]
+        endpoint = f"tls:{port}:interface=127.0.0.1:cert={quoteStringArgument(str(make_certificate(folder)))}"
+        return [*daemon, "--history", "memory:", "--listen", endpoint]
+
+    return replace(echochat(), command=command)
 
 
 def _module(name: str) -> Callable[[int, Path], list[str]]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.certificates import make_certificate
 from bench.loadgen import NoFigure
 from bench.running import Server
 
@@ -141,4 +142,31 @@ MOSQUITTO = Server(
     proto="mqtt",
     absent=lambda: _absent("mosquitto", _mosquitto_version),
     version=lambda: _dotted(_mosquitto_version()),
+)
+
+
+_haproxy_version = functools.partial(_version, "haproxy", "-v")
+
+
+def _haproxy_tls(port: int, folder: Path) -> list[str]:
+    # It closes each connection after its handshake, and has no server behind it to connect to.
+    settings = [
+        "global",
+        "nbthread 1",
+        "defaults",
+        "mode tcp",
+        *(f"timeout {each} 60s" for each in ("client", "connect", "server")),
+        "listen tls",
+        f"bind 127.0.0.1:{port} ssl crt {make_certificate(folder)} ssl-min-ver TLSv1.2 no-tls-tickets",
+        "tcp-request content reject",
+    ]
+    (folder / "haproxy.cfg").write_text("\n".join(settings) + "\n")
+    return [_program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+HAPROXY_TLS = Server(
+    "HAProxy nbthread 1",
+    _haproxy_tls,
+    absent=lambda: _absent("haproxy", _haproxy_version),
+    version=lambda: _dotted(_haproxy_version()),
 )

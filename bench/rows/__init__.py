@@ -4,8 +4,11 @@ project's list of goals.
 """
 
 from bench.row import Row
-from bench.rows import durable, echo, fanout, growth, memory
+from bench.rows import durable, echo, fanout, growth, handshakes, memory
 
 ROWS: tuple[Row, ...] = tuple(
-    sorted((*echo.ROWS, *fanout.ROWS, *durable.ROWS, *memory.ROWS, *growth.ROWS), key=lambda row: row.number)
+    sorted(
+        (*echo.ROWS, *fanout.ROWS, *durable.ROWS, *memory.ROWS, *growth.ROWS, *handshakes.ROWS),
+        key=lambda row: row.number,
+    )
 )
