@@ -11,6 +11,7 @@ import signal
 import socket
 import statistics
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ class SecurityTestCase(TestCase):
         self.folder = os.path.abspath(self.mktemp())
         os.makedirs(self.folder)
         # Of a UNIX socket's path there may be 108 bytes.
-        self.control = f"/tmp/echochat-{secrets.token_hex(8)}"
+        self.control = os.path.join(tempfile.gettempdir(), f"echochat-{secrets.token_hex(8)}")
         self.addCleanup(self._remove_control)
         self.talkers: list[Talker] = []
 

@@ -60,13 +60,9 @@ def status(control: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({name: _number(value) for name, value in values.items()}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False)
+    width = max(map(len, values), default=0)
     for name, value in values.items():
-        table.add_row(name, value)
-    Console().print(table)
+        click.echo(f"{name:<{width}}  {value}")
 
 
 def _number(value: str) -> Any:
