@@ -41,6 +41,12 @@ class Peer:
         """
         return self._wait(lambda: self._take(count))
 
+    def read_some(self) -> "Deferred[bytes]":
+        """
+        Wait for any bytes; none at the end.
+        """
+        return self._wait(lambda: self.socket.recv(1 << 18))
+
     def read_to_end(self) -> "Deferred[bytes]":
         """
         Wait for everything up to the end.

@@ -111,7 +111,7 @@ class Serving(Run):
         for connection in list(self.factory.connections):
             connection.transport.abortConnection()
         await self.all_gone()
-        self.assertEqual(self.factory.refusals, 0)
+        self.assertEqual((self.factory.refusals, self.factory.closer._unsent), (0, {}))
         self.factory.stop_timers()
         await self.factory.exchange.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -181,6 +181,23 @@ class WeatherGuarantees(Serving):
         self.clock.advance(49)
         self.assertEqual(await self.ask(peer, b"still here\r\n"), b"STILL HERE\r\n")
 
+    async def test_reads_all_and_says_nothing(self) -> None:
+        """
+        A client that has taken everything in the end is not slow any more; how long it says nothing counts from then.
+        """
+        peer = await self.client(await self.serve(idle=100, stall=30), receive_buffer=SMALL)
+        await peer.send(b"/help\r\n" * 8_000)
+        await self.until_stuck()
+        [connection] = self.factory.connections
+        answers = bytearray()
+        while not answers.endswith(b"/ok help\r\n") or answers.count(b"/ok help\r\n") < 8_000:
+            answers += await peer.read_some()
+        await self.round_trip()
+        self.clock.pump([30, 30, 39])
+        self.assertIn(connection, self.factory.connections)
+        self.clock.advance(1)
+        self.assertEqual(await peer.read_to_end(), b"/bye idle no line came for 100 seconds\r\n")
+
     async def test_says_nothing(self) -> None:
         """
         A connection that says nothing in time is told so and closed; half a line is nothing.

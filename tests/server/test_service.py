@@ -180,6 +180,7 @@ class ServiceGuarantees(Serving):
         # This one does not close: it is aborted.
         self.clock.pump([GRACE, GRACE])
         await stopped
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         await self.all_gone()
         self.assertEqual(
             sorted(end["cause"] for end in self.ends),
