@@ -77,6 +77,12 @@ class People:
         if len(self._reserved) > MOST_RESERVED:
             del self._reserved[next(iter(self._reserved))]
 
+    def is_guests(self, name: str) -> bool:
+        """
+        Tell whether a guest has this name now, who took it before it was shown to be somebody else's.
+        """
+        return fold_name(name) in self._taken
+
     def rename(self, old: str, new: str) -> None:
         """
         Take a name in exchange for another; one's own name in another letter case is free to take.

@@ -25,6 +25,7 @@ from echochat.server.line import EchoChatProtocol
 from echochat.server.settings import ServerSettings
 from echochat.wire.answers import Bye, Err
 from echochat.wire.lines import LineReader
+from echochat.wire.names import fold_name
 from echochat.wire.telnet import TelnetFilter
 
 GRACE = 5.0
@@ -126,6 +127,15 @@ class EchoChatFactory(Factory):
         self.first_line.clear(connection)
         self.idle.clear(connection)
         self.stall.clear(connection)
+
+    def displace_guest(self, name: str) -> None:
+        """
+        Somebody has shown that this name is theirs: a guest who has it has to go, and come back under another.
+        """
+        for connection in [*self.connections]:
+            known = connection.known_name
+            if connection.is_guest and known is not None and fold_name(known) == fold_name(name):
+                connection.give_up_name()
 
     def disconnected(self, connection: EchoChatProtocol) -> None:
         """

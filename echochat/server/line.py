@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.interfaces import ISSLTransport
 
 from echochat.chat.effects import Close, Effect, LogIn, Renamed, UseToken
+from echochat.chat.person import GUEST
 from echochat.chat.session import Session
 from echochat.net.limits import source_of
 from echochat.net.tls import peer_name
@@ -100,6 +101,12 @@ class EchoChatProtocol(Connection):
         if self._participant is not None:
             self._participant.renamed(renamed)
 
+    def displace(self, name: str) -> None:
+        """
+        This person has shown that a name is theirs, which a guest on another connection has.
+        """
+        self.factory.displace_guest(name)
+
     def dismiss(self, close: Close) -> None:
         """
         Close as soon as everything that was asked before has been answered.
@@ -117,6 +124,13 @@ class EchoChatProtocol(Connection):
         The client's name, if it was ever shown to anybody.
         """
         return self._session.person.known_name
+
+    @property
+    def is_guest(self) -> bool:
+        """
+        Whether the client has not shown who they are.
+        """
+        return self._session.person.kind == GUEST
 
     @property
     def lines(self) -> int:
@@ -160,6 +174,12 @@ class EchoChatProtocol(Connection):
         self._close("kicked", Bye("banned", why))
         return was_here
 
+    def give_up_name(self) -> None:
+        """
+        This guest's name has turned out to be somebody else's, and so has the inbox of that name.
+        """
+        self._close("the name is somebody else's", Bye("restarted", "your name is somebody else's: choose another"))
+
     def look_again(self) -> None:
         """
         Accounts or access rules have changed: somebody who may not be here as they are is asked to come again.
@@ -170,6 +190,9 @@ class EchoChatProtocol(Connection):
             return
         if self._login is not None and not self._login.is_still_good:
             self._close("the token was withdrawn", Bye("login-failures", "your token is not good any more"))
+            return
+        if self.is_guest and self.known_name is not None and self.factory.admission.is_account(self.known_name):
+            self.give_up_name()
             return
         person.forget_permissions()
         # What guests may do may have changed, too, and whether their messages are answered is not asked for each.

@@ -32,6 +32,11 @@ class Applicant(Protocol):
         Others knew this person by another name.
         """
 
+    def displace(self, name: str) -> None:
+        """
+        This person has shown that a name is theirs, which a guest on another connection has.
+        """
+
     def dismiss(self, close: Close) -> None:
         """
         Close, when all that was asked before has been answered.
@@ -133,6 +138,8 @@ class Login:
         renamed = self._session.person.become(admitted.name, admitted.kind, admitted.ask_permissions)
         if renamed is not None:
             self._applicant.renamed(renamed)
+        if self._session.commons.people.is_guests(admitted.name):
+            self._applicant.displace(admitted.name)
         if admitted.expires_in is not None:
             self._expiry = self._clock.callLater(admitted.expires_in, self._expired)
 

@@ -195,9 +195,46 @@ class NamesTests(HouseTestCase):
         An account that a reload brings: from then on.
         """
         house = self.open(ALICE, guests="yes")
-        self.assertEqual(house.connect().say(b"/nick carol\r\n"), b"/ok nick carol\r\n")
+        carol, dave = house.connect(), house.connect()
+        self.assertEqual(carol.say(b"/nick carol\r\n"), b"/ok nick carol\r\n")
+        self.assertEqual(dave.say(b"/nick Dave\r\n"), b"/ok nick Dave\r\n")
         house.rewrite_accounts({**ALICE, "dave": "right"})
+        self.assertRegex(dave.received, rb"\r\n/bye restarted [^\r\n]+\r\n\Z")
+        self.assertEqual([carol.lost, dave.lost], [False, True])
         self.refused(house.connect().say(b"/nick dave\r\n"), b"name-taken")
+
+    def test_who_was_there_before(self) -> None:
+        """
+        A guest who had the name before it turned out to be somebody's has to give it up, and does not read that
+        inbox any more: with a password of another checker, a token or a certificate, in any letter case.
+        """
+        others = InMemoryUsernamePasswordDatabaseDontUse(dave=b"right")
+        house = self.open(tokens=True, guests="yes", checkers=(others,))
+        guests = {}
+        for name in ("dave", "carol", "erin", "frank"):
+            guests[name] = house.connect()
+            guests[name].say(f"/nick {name.title()}\r\n/sub @{name}\r\n".encode())
+        house.connect().log_in("dave")
+        house.connect().say(f"/token {token_for('carol')}\r\n".encode())
+        house.connect(certified="erin")
+        house.connect().say(b"/msg dave a secret\r\n/msg carol a secret\r\n/msg erin a secret\r\n")
+        for name in ("dave", "carol", "erin"):
+            self.assertRegex(guests[name].received, rb"\r\n/bye restarted [^\r\n]+\r\n\Z")
+            self.assertTrue(guests[name].lost)
+        self.assertFalse(guests["frank"].lost)
+
+    def test_ones_own_name(self) -> None:
+        """
+        A guest who took the name that they then show to be theirs stays, and so do all others of that name.
+        """
+        house = self.open(tokens=True, guests="yes")
+        visitor = house.connect()
+        visitor.say(b"/nick carol\r\n/sub @carol\r\n")
+        for each in (visitor, house.connect()):
+            self.assertEqual(each.say(f"/token {token_for('carol')}\r\n".encode()), b"/ok token carol\r\n")
+        self.assertFalse(visitor.lost)
+        house.connect().say(b"/msg carol hi\r\n")
+        self.assertRegex(visitor.received, rb"/event @carol 1 \S+ guest-\w+ hi\r\n\Z")
 
     def test_proven_names(self) -> None:
         """
