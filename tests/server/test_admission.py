@@ -6,11 +6,14 @@ from itertools import pairwise
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.chat.verbs import VERBS
 from echochat.identity.tokens import Grants
 from echochat.identity.topic_sets import TopicSet
 from echochat.server.settings import ServerSettings
+from echochat.tap.server import Options
+from tests.identity.doubles import write_file
 from tests.server.house import SHARED, HouseTestCase, Visitor, rule, token_for
 
 ALICE = {"alice staff": "right", "bob": "right"}
@@ -631,3 +634,60 @@ class OrderTests(HouseTestCase):
         labels = [int(line.split(b" ")[0].partition(b"#")[2]) for line in answer.splitlines()]
         self.assertTrue(all(earlier + 1 == later for earlier, later in pairwise(labels)), labels)
         self.assertEqual(answer.count(b"/err#"), 67)
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    What the server's options make of who may do what.
+    """
+
+    def options(self, *written: str) -> Options:
+        """
+        Read these.
+        """
+        options = Options()
+        options.parseOptions(list(written))
+        return options
+
+    def test_guests(self) -> None:
+        """
+        Guests may do everything unless there is a way to log in; what is written wins.
+        """
+        accounts = ("--auth", f"argon2:{write_file(self, '')}")
+        for written, guests in (
+            ((), "yes"),
+            (accounts, "no"),
+            (("--tokens", "key"), "no"),
+            ((*accounts, "--guests", "echo"), "echo"),
+            ((*accounts, "--guests", "yes"), "yes"),
+            (("--guests", "no"), "no"),
+        ):
+            self.assertEqual(self.options(*written).settings.guests, guests, written)
+
+    def test_first_line(self) -> None:
+        """
+        Where one can only log in one has ten seconds to begin; what is written wins, on the command line and in the
+        file.
+        """
+        tokens = ("--tokens", "key")
+        config = write_file(self, "first-line = 20\n")
+        for written, seconds in (
+            ((), 60),
+            (tokens, 10),
+            ((*tokens, "--guests", "echo"), 60),
+            ((*tokens, "--first-line", "60"), 60),
+            ((*tokens, "--config", config), 20),
+        ):
+            self.assertEqual(self.options(*written).settings.first_line, seconds, written)
+
+    def test_a_file_that_has_lost_the_key(self) -> None:
+        """
+        A configuration that names no key any more lets nobody in when it is read again: the key is used until the
+        server is restarted.
+        """
+        config = write_file(self, 'tokens = "key"\n')
+        options = self.options("--config", config)
+        with open(config, "w") as file:
+            file.write("idle = 60\n")
+        settings = options.read_settings()
+        self.assertEqual((settings.guests, settings.idle), ("no", 60))
