@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ITransport
@@ -26,6 +27,24 @@ HIGH_WATER = 65_536
 """
 What a transport of Twisted's buffers before it tells its producer to pause.
 """
+
+
+class _Unsent(FileDescriptor):
+    """
+    What a transport of Twisted's has for its buffer: so can be asked how much waits for a client.
+    """
+
+    _tempDataLen = 0
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    @property
+    def dataBuffer(self) -> bytes:  # type: ignore[override]  # Twisted's is an attribute
+        return self._client.held
+
+    def fileno(self) -> int:
+        return -1
 
 
 @implementer(ITransport, IHalfCloseableDescriptor)
@@ -49,6 +68,7 @@ class Client:
         self.ended = False
         self.gone = False
         self.protocol: Any = None
+        self.transport = _Unsent(self)
         self.on_received: Callable[[], object] = lambda: None
         self._host = host
         self._clock = clock

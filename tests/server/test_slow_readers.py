@@ -10,8 +10,6 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echochat.history.records import Draft
-from echochat.net import closing
-from echochat.server import line
 from echochat.server.settings import ServerSettings
 from echochat.wire.answers import Event
 from tests.processes import start_server
@@ -191,9 +189,6 @@ class StallTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        # A transport in memory has no kernel that could be asked.
-        for module in (line, closing):
-            self.patch(module, "unsent", lambda transport: len(transport.held))
         self.history = ScriptedHistory()
         self.history.prompt = True
         self.room = Room(self.history, ServerSettings(first_line=0, stall=30))
