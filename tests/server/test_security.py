@@ -12,7 +12,6 @@ import socket
 import statistics
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ ECHOCHAT = (sys.executable, "-c", "from echochat.client.cli import main; main(pr
 ``echochat`` of the interpreter that runs the tests.
 """
 
-_TLS_DOCUMENTATION = Path(__file__).parents[2] / "docs" / "tls.rst"
+_ROOT = Path(__file__).parents[2]
 
 
 class SecurityTestCase(TestCase):
@@ -163,37 +162,59 @@ class WhoIsWhoTests(SecurityTestCase):
 
     async def test_documented_walk(self) -> None:
         """
-        The first commands of ``docs/tls.rst``, from nothing to an encrypted chat with a client certificate: at most
-        six, and they work as they stand there (but for the port, which is a free one here).
+        The first commands of ``docs/tls.rst``, from nothing to an encrypted chat with a client certificate.
         """
-        text = _TLS_DOCUMENTATION.read_text().split("::\n\n", 1)[1]
+        text = (_ROOT / "docs" / "tls.rst").read_text().split("::\n\n", 1)[1]
         block = re.match(r"(?:    .*\n)+", text)
         assert block is not None
-        commands = [shlex.split(line) for line in textwrap.dedent(block[0]).splitlines()]
-        self.assertLessEqual(len(commands), 6)
+        await self._walk([line.strip() for line in block[0].splitlines()])
+
+    async def test_readme(self) -> None:
+        """
+        The README's section likewise.
+        """
+        section = (
+            (_ROOT / "README.rst")
+            .read_text()
+            .split("\nEncrypted, with certificates\n", 1)[1]
+            .split("\n\nCommands\n")[0]
+        )
+        await self._walk(re.findall(r"^    \$ (.*)$", section.replace("\\\n", ""), re.MULTILINE))
+
+    async def _walk(self, lines: Sequence[str]) -> None:
+        """
+        Do what a newcomer is told to, in at most six commands, as they stand there: but the port is a free one.
+        """
+        self.assertLessEqual(len(lines), 6)
+        commands = [shlex.split(line) for line in lines]
         server: Server | None = None
-        spoke = False
+        port = 0
         for words in commands:
+            if words[0] == ".":
+                continue  # the environment that the tests are in
             if words[0] == "twistd":
+                place = words.index("echochat")
                 self.assertEqual(words[1], "-n")
-                options = [word.replace("tls:7443:", "tls:0:interface=127.0.0.1:") for word in words[3:]]
-                server = start_server(self, *options, service=words[2], directory=self.folder)
+                options = [
+                    re.sub("^tls:7443(:interface=[0-9.]+)?", "tls:0:interface=127.0.0.1", word) for word in words
+                ]
+                self.assertNotEqual(options, words)
+                server = start_server(self, *options[place + 1 :], directory=self.folder)
                 port = await server.port()
             elif words[1] == "chat":
-                self.assertEqual(words[-1], "localhost")
+                where = words[-1].removesuffix(":7443")
+                self.assertEqual(where, "localhost")
                 said = b"/whoami\nhello\nCLOSE SOCKET\n"
-                output = await self.run_program(*ECHOCHAT, *words[1:-1], f"localhost:{port}", stdin=said)
+                output = await self.run_program(*ECHOCHAT, *words[1:-1], f"{where}:{port}", stdin=said)
                 self.assertEqual(output, b"/ok whoami alice certificate\nHELLO\n")
-                spoke = True
             else:
                 self.assertEqual(words[0], "echochat")
                 await self.run_program(*ECHOCHAT, *words[1:])
-        self.assertTrue(spoke)
+        self.assertEqual(commands[-1][1], "chat")
         assert server is not None
         # Whoever has no certificate gets to nothing.
-        output = await self.run_program(
-            *ECHOCHAT, "chat", "--ca", "certs/ca.pem", f"localhost:{port}", stdin=b"hello\n", code=1
-        )
+        without = ("chat", "--ca", "certs/ca.pem", f"localhost:{port}")
+        output = await self.run_program(*ECHOCHAT, *without, stdin=b"hello\n", code=1)
         self.assertNotIn(b"HELLO", output)
         self.assertNotIn(b"Traceback", output)
         await self.leave(server)
