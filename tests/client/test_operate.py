@@ -108,7 +108,7 @@ class OperatorTests(TestCase):
 
         self.assertEqual(await self.operate("kick", "nobody"), ("0 connections closed\n", ""))
         self.assertEqual(await self.operate("kick", "Mallory"), ("1 connection closed\n", ""))
-        self.assertRegex(await mallory.hear(), rb"\A/bye banned ")
+        self.assertRegex(await mallory.hear(), rb"\A/bye (banned|restarted) ")
         mallory = await self.talk(port, b"/nick mallory")
         self.assertEqual(await self.operate("ban", "mallory", "3600"), ("1 connection closed\n", ""))
         self.assertRegex(await mallory.hear(), rb"\A/bye banned ")

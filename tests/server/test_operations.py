@@ -212,7 +212,7 @@ class KickTests(OperationsTestCase):
         self.assertEqual(operations.kick("ALICE"), 2)
         house.settle()
         for visitor in (first, second):
-            self.assertRegex(visitor.received, rb"\r\n/bye banned [^\r\n]+\r\n\Z")
+            self.assertRegex(visitor.received, rb"\r\n/bye (banned|restarted) [^\r\n]+\r\n\Z")
         self.assertEqual([each.lost for each in (first, second, bob, guest)], [True, True, False, False])
         self.assertEqual(house.exchange.counters.ended, {"kicked": 2})
         house.connect().log_in("alice")
