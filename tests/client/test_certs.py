@@ -3,11 +3,13 @@
 """
 
 import datetime
+import inspect
 import os
 import shlex
 import socket
 import stat
 from pathlib import Path
+from typing import Any, Final
 
 from click.testing import CliRunner, Result
 from cryptography import x509
@@ -25,6 +27,9 @@ from tests.client.processes import start_client, stop_program
 from tests.net.authority import Folder, make
 from tests.processes import start_server
 
+# click 8.1 mixes standard error into the output unless told; from 8.2 on they are apart, and it cannot be told.
+_APART: Final[dict[str, Any]] = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+
 
 class CertsTestCase(SynchronousTestCase):
     """
@@ -35,7 +40,7 @@ class CertsTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp())
 
     def run_certs(self, *arguments: str) -> Result:
-        return CliRunner().invoke(command, ["--directory", str(self.folder), *arguments])
+        return CliRunner(**_APART).invoke(command, ["--directory", str(self.folder), *arguments])
 
     def made(self, *arguments: str) -> str:
         result = self.run_certs(*arguments)
