@@ -53,6 +53,7 @@ class Person:
     :param allowance: what a guest may publish; None: as much as they like.
     :ivar kind: ``guest``, ``password``, ``certificate`` or ``token``.
     :ivar is_private: whether nobody can listen in: encrypted, or on one machine. Secrets are taken only then.
+    :ivar follows_inbox: whether there is a subscription that goes with the name.
     :ivar failures: logins of this connection that failed.
     """
 
@@ -63,6 +64,7 @@ class Person:
         "_name",
         "_permissions",
         "failures",
+        "follows_inbox",
         "is_private",
         "kind",
     )
@@ -76,6 +78,7 @@ class Person:
         self.kind = GUEST
         self.is_private = True
         self.failures = 0
+        self.follows_inbox = False
 
     @property
     def name(self) -> str:

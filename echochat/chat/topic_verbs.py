@@ -18,7 +18,7 @@ from echochat.chat.effects import (
 from echochat.chat.events import Draft
 from echochat.chat.policy import canonical_topic
 from echochat.wire.commands import Command, CommandError, split_options, split_text
-from echochat.wire.names import is_name, is_text, is_topic
+from echochat.wire.names import NAME_RULE, TOPIC_RULE, is_name, is_text, is_topic
 
 if TYPE_CHECKING:
     from echochat.chat.session import Session
@@ -27,8 +27,6 @@ PAST: Final = 50
 MOST_PAST: Final = 1_000
 MOST_LAST: Final = 100_000
 _HIGHEST: Final = (1 << 63) - 1
-
-_BAD_TOPIC: Final = "a topic is 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit, or is @NAME"
 
 
 def publish(session: Session, command: Command, effects: list[Effect]) -> None:
@@ -39,7 +37,7 @@ def publish(session: Session, command: Command, effects: list[Effect]) -> None:
     if text is None:
         raise CommandError("bad-arguments", "type /pub TOPIC TEXT")
     if not is_topic(topic):
-        raise CommandError("bad-name", _BAD_TOPIC)
+        raise CommandError("bad-name", TOPIC_RULE)
     _publish(session, command, canonical_topic(topic), text, effects, f"pub {canonical_topic(topic)}")
 
 
@@ -51,7 +49,7 @@ def message(session: Session, command: Command, effects: list[Effect]) -> None:
     if text is None:
         raise CommandError("bad-arguments", "type /msg NAME TEXT")
     if not is_name(name):
-        raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
+        raise CommandError("bad-name", NAME_RULE)
     _publish(session, command, canonical_topic(f"@{name}"), text, effects, f"msg {name}")
 
 
@@ -144,7 +142,7 @@ def _topic_and_options(command: Command, usage: str, known: set[str]) -> tuple[s
     if len(arguments) != 1 or not options.keys() <= known:
         raise CommandError("bad-arguments", usage)
     if not is_topic(arguments[0]):
-        raise CommandError("bad-name", _BAD_TOPIC)
+        raise CommandError("bad-name", TOPIC_RULE)
     return canonical_topic(arguments[0]), options
 
 

@@ -14,7 +14,7 @@ from echochat.chat.people import NameTaken
 from echochat.chat.person import GUEST, Need
 from echochat.wire.answers import Info, Ok
 from echochat.wire.commands import ALIASES, Command, CommandError, split_text
-from echochat.wire.names import is_name, is_text
+from echochat.wire.names import NAME_RULE, fold_name, is_name, is_text
 
 if TYPE_CHECKING:
     from echochat.chat.session import Session
@@ -78,9 +78,11 @@ def _nick(session: Session, command: Command, effects: list[Effect]) -> None:
     if not name:
         raise CommandError("bad-arguments", "type /nick NAME")
     if not is_name(name):
-        raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
+        raise CommandError("bad-name", NAME_RULE)
     if session.person.kind != GUEST:
         raise CommandError("denied", "you are logged in, and have that account's name")
+    if session.person.follows_inbox and fold_name(name) != fold_name(session.name):
+        raise CommandError("denied", f"you follow your inbox: /unsub @{fold_name(session.name)} first")
     try:
         effects.append(session.person.rename(name))
     except NameTaken:
@@ -94,7 +96,7 @@ def _login(session: Session, command: Command, effects: list[Effect]) -> None:
     if not secret:
         raise CommandError("bad-arguments", "type /login NAME SECRET")
     if not is_name(name):
-        raise CommandError("bad-name", "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter or digit")
+        raise CommandError("bad-name", NAME_RULE)
     effects.append(LogIn(session.replies.reserve(), command.label, name, secret))
 
 

@@ -70,7 +70,9 @@ class LabelWindow:
         while self._ages and self._ages[0][0] < oldest:
             _, keys, last_row = self._ages.popleft()
             for key in keys:
-                del self._positions[key]
+                # A label that was used again after its time may stand in two rows, if the process was killed before
+                # the first of them was removed.
+                self._positions.pop(key, None)
         return last_row
 
     def clear(self) -> None:

@@ -25,22 +25,42 @@ class Deadlines(Generic[Key]):
     log = make_logger()
 
     def __init__(self, clock: IReactorTime, seconds: float, expire: Callable[[Key], object]) -> None:
-        self.seconds = seconds
+        self._seconds = seconds
         self._clock = clock
         self._expire = expire
         self._due: dict[Key, float] = {}
         self._timer: IDelayedCall | None = None
 
+    @property
+    def seconds(self) -> float:
+        """
+        How long. Set to another length, it holds for those who wait already, too: none waits longer than it, and none
+        at all when it means never.
+        """
+        return self._seconds
+
+    @seconds.setter
+    def seconds(self, seconds: float) -> None:
+        if seconds == self._seconds:
+            return
+        self._seconds = seconds
+        latest = self._clock.seconds() + seconds
+        waiting = {key: min(due, latest) for key, due in self._due.items()} if seconds > 0 else {}
+        self.stop()
+        self._due = waiting
+        if waiting:
+            self._look()
+
     def set(self, key: Key) -> None:
         """
         Begin to wait, or begin anew.
         """
-        if self.seconds <= 0:
-            return
         self._due.pop(key, None)
-        self._due[key] = self._clock.seconds() + self.seconds
+        if self._seconds <= 0:
+            return
+        self._due[key] = self._clock.seconds() + self._seconds
         if self._timer is None:
-            self._timer = self._clock.callLater(self.seconds, self._look)
+            self._timer = self._clock.callLater(self._seconds, self._look)
 
     def clear(self, key: Key) -> None:
         """

@@ -58,7 +58,8 @@ class Connection(Protocol, ABC):
         self._bytes_in = 0
         self._bytes_out = 0
         self._lines_out = 0
-        self._stalled_at = 0
+        # What the client had taken when it was last looked at. What waits says less: more may have been added.
+        self._taken = 0
 
     # Called by Twisted
 
@@ -70,7 +71,7 @@ class Connection(Protocol, ABC):
         self.full = True
         self.transport.pauseProducing()
         if self._state is not State.CLOSING:
-            self._stalled_at = unsent(self.transport)
+            self._taken = self._bytes_out - unsent(self.transport)
             self.factory.stall.set(self)
             # Who is not read from cannot say anything.
             self.factory.idle.clear(self)
@@ -155,9 +156,9 @@ class Connection(Protocol, ABC):
         """
         The client had all the time there is to take something.
         """
-        waiting = unsent(self.transport)
-        if waiting < self._stalled_at:
-            self._stalled_at = waiting
+        taken = self._bytes_out - unsent(self.transport)
+        if taken > self._taken:
+            self._taken = taken
             self.factory.stall.set(self)
             return
         seconds = self.factory.settings.stall

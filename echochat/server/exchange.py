@@ -16,7 +16,7 @@ from echochat.chat.events import Draft
 from echochat.chat.hub import Hub
 from echochat.history.errors import HistoryUnavailable
 from echochat.history.interface import IHistory
-from echochat.history.records import Stored
+from echochat.history.records import Stored, TopicState
 
 Done = Callable[[Sequence[int], Mapping[int, HistoryUnavailable]], None]
 """
@@ -68,6 +68,7 @@ class Exchange:
         self._drafts: list[Draft] = []
         self._waiting: list[tuple[int, Done]] = []
         self._turn: IDelayedCall | None = None
+        self._listeners: list[Deferred[list[TopicState]]] = []
 
     # Called by the service
 
@@ -109,6 +110,25 @@ class Exchange:
         if self._turn is None:
             self._turn = self.clock.callLater(0, self._flush)
 
+    @property
+    def is_crowded(self) -> bool:
+        """
+        Whether so much waits for the disk that those who publish should not be read from: long before the history
+        would have to refuse it.
+        """
+        return len(self._drafts) + self.history.waiting >= self.history.waiting_bound // 8
+
+    def topics(self) -> Deferred[list[TopicState]]:
+        """
+        All topics. Whoever asks while the history is being asked already gets the same answer: many may ask at once,
+        and there may be many topics.
+        """
+        waiting: Deferred[list[TopicState]] = Deferred()
+        self._listeners.append(waiting)
+        if len(self._listeners) == 1:
+            self.history.topics().addBoth(self._tell_topics)
+        return waiting
+
     def follow(self, topic: str) -> Deferred[None]:
         """
         Have a topic's events come to the hub. :meth:`unfollow` it as often, even where this fails.
@@ -133,6 +153,12 @@ class Exchange:
 
     def _opened(self, _: None) -> None:
         self.hub.head = self.history.head
+
+    def _tell_topics(self, topics: list[TopicState] | Failure) -> None:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            if not listener.called:
+                listener.callback(topics)
 
     def _flush(self) -> None:
         self._turn = None

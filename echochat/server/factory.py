@@ -200,6 +200,8 @@ class _Refusal(Protocol):
 
     def connectionMade(self) -> None:
         peer = str(self.transport.getPeer())
+        ended = self._factory.exchange.counters.ended
+        ended[f"refused, {self._why.code}"] = ended.get(f"refused, {self._why.code}", 0) + 1
         self._factory.log.info("refused a connection from {peer}: {why}", peer=peer, why=self._why.code)
         self._factory.refusals += 1
         self.transport.write(self._why.encode())

@@ -88,7 +88,7 @@ class EchoChatProtocol(Connection):
         if self._close_when_answered is not None:
             if answered:
                 self._close(self._close_when_answered.cause, self._close_when_answered.bye)
-        elif self._crowded and not session.holds and session.replies.waiting < MOST_WAITING:
+        elif self._crowded and not session.holds and self._may_wait_for_more():
             self._crowded = False
             self._read_on()
 
@@ -164,14 +164,15 @@ class EchoChatProtocol(Connection):
         if self._state is State.OPEN:
             self._send(Drain(round(seconds)).encode())
 
-    def be_kicked(self, why: str) -> bool:
+    def be_kicked(self, code: str, why: str) -> bool:
         """
         An operator wants this client gone.
 
+        :param code: of the farewell: whether it may come again.
         :return: False: it is about to be gone already.
         """
         was_here = self._state is State.OPEN or self._state is State.LEAVING
-        self._close("kicked", Bye("banned", why))
+        self._close("kicked", Bye(code, why))
         return was_here
 
     def give_up_name(self) -> None:
@@ -214,9 +215,13 @@ class EchoChatProtocol(Connection):
         if waiting_for_first and self._session.started:
             self.factory.first_line.clear(self)
         session = self._session
-        if self._state is State.OPEN and (session.holds or session.replies.waiting >= MOST_WAITING):
+        if self._state is State.OPEN and (session.holds or not self._may_wait_for_more()):
             self._crowded = True
             self.transport.pauseProducing()
+
+    def _may_wait_for_more(self) -> bool:
+        waiting = self._session.replies.waiting
+        return not waiting or (waiting < MOST_WAITING and not self.factory.exchange.is_crowded)
 
     def _perform(self, effects: list[Effect]) -> None:
         self._do(effects)
@@ -247,7 +252,8 @@ class EchoChatProtocol(Connection):
     def _identify(self) -> Login:
         if self._login is None:
             factory = self.factory
-            source = source_of(self.transport.getPeer()) or self.host or "local"
+            # On this machine all people have one address: there, failures count by connection and by name.
+            source = source_of(self.transport.getPeer()) or f"connection {self.number}"
             self._login = Login(factory.clock, factory.admission, self._session, source, self)
         return self._login
 

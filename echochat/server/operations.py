@@ -109,8 +109,11 @@ class Operations:
 
         :return: how many there were.
         """
+        return self._close(who, "restarted", "an operator closed the connection")
+
+    def _close(self, who: str, code: str, why: str) -> int:
         chosen = [each for each in self._factory.connections if _is_of(each, who)]
-        return sum(connection.be_kicked("an operator closed the connection") for connection in chosen)
+        return sum(connection.be_kicked(code, why) for connection in chosen)
 
     def ban(self, who: str, seconds: float | None) -> int:
         """
@@ -119,7 +122,7 @@ class Operations:
         :return: how many connections were closed.
         """
         self._factory.bans.add(who, seconds)
-        return self.kick(who)
+        return self._close(who, "banned", "you are banned from this server")
 
     def unban(self, who: str) -> bool:
         """

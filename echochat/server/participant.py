@@ -22,7 +22,7 @@ from echochat.chat.events import format_time
 from echochat.chat.policy import may_read
 from echochat.chat.replies import Slot
 from echochat.chat.session import Session
-from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
+from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import TopicState
 from echochat.server.exchange import Exchange
 from echochat.server.subscription import PAGE_BYTES, PAGE_EVENTS, Outlet, ReadingTurns, Subscription
@@ -31,6 +31,10 @@ from echochat.wire.commands import CommandError
 
 MOST_SUBSCRIPTIONS: Final = 128
 PAST_BYTES: Final = 262_144
+MOST_LISTED: Final = 10_000
+"""
+Topics, and followers of a topic, that are listed: the answer is made in one turn, and has to be held.
+"""
 
 
 class Carrier(Outlet, Protocol):
@@ -117,7 +121,7 @@ class Participant:
             if refused:
                 lines = answer.splitlines(keepends=True)
                 for index, why in refused.items():
-                    lines[index] = Err("unavailable", str(why.args[0]), publish.drafts[index].label).encode()
+                    lines[index] = _refusal(why, publish.drafts[index].label)
                 answer = b"".join(lines)
             self._session.replies.fill(publish.slot, answer)
             self._carrier.flush()
@@ -130,11 +134,17 @@ class Participant:
             answer = Err("no-such-topic", "you do not follow it", wish.label).encode()
         else:
             self._drop(subscription, self._session.name)
+            if wish.topic.startswith("@"):
+                self._session.person.follows_inbox = False
             answer = Ok("unsub", wish.topic, wish.label).encode()
         self._session.replies.fill(wish.slot, answer)
 
     def _list_followers(self, wish: ListFollowers) -> None:
         names = self._exchange.hub.who(wish.topic)
+        if len(names) > MOST_LISTED:
+            answer = Err("too-many", f"{len(names)} follow it: {MOST_LISTED} can be listed", wish.label).encode()
+            self._session.replies.fill(wish.slot, answer)
+            return
         lines = [Here(wish.topic, name, wish.label).encode() for name in names]
         lines.append(Ok("who", f"{wish.topic} {len(names)}", wish.label).encode())
         self._session.replies.fill(wish.slot, b"".join(lines))
@@ -210,6 +220,7 @@ class Participant:
         subscription = Subscription(self._exchange, self._carrier, self._turns, wish.topic)
         subscription.cursor = self._exchange.hub.follow(wish.topic, state.head, at, subscription, name, wish.watches)
         self._subscriptions[wish.topic] = subscription
+        self._session.person.follows_inbox |= wish.topic.startswith("@")
         if replaced is not None:
             self._drop(replaced, name)
         self._begun.append(subscription)
@@ -232,7 +243,10 @@ class Participant:
 
     async def _topics(self, wish: ListTopics) -> bytes:
         hub, reads = self._exchange.hub, self._session.person.reads
-        heads = {state.topic: state.head for state in await self._exchange.history.topics()}
+        states = await self._exchange.topics()
+        if len(states) > MOST_LISTED:
+            raise CommandError("too-many", f"there are {len(states)} topics: {MOST_LISTED} can be listed")
+        heads = {state.topic: state.head for state in states}
         # One that is followed and was never published to exists, too.
         heads.update((topic, 0) for topic in hub.followed if topic not in heads)
         lines = [
@@ -255,7 +269,7 @@ class Participant:
             if isinstance(error, CommandError):
                 return Err(error.code, error.explanation, label).encode()
             if isinstance(error, HistoryUnavailable | HistoryCorrupt):
-                return Err("unavailable", str(error.args[0]), label).encode()
+                return _refusal(error, label)
             if not isinstance(error, CancelledError):
                 self.log.failure("a question to the history failed", failure)
             return Err("unavailable", "the history failed: the server's log says why", label).encode()
@@ -272,6 +286,12 @@ class Participant:
         subscription.end()
         self._exchange.hub.unfollow(subscription.cursor, name)
         self._exchange.unfollow(subscription.topic)
+
+
+def _refusal(why: HistoryUnavailable | HistoryCorrupt, label: str | None) -> bytes:
+    if isinstance(why, HistoryBusy):
+        return Err("slow-down", f"{why.args[0]}: try again in a few seconds", label).encode()
+    return Err("unavailable", str(why.args[0]), label).encode()
 
 
 _PERFORM: Final[dict[type, Callable[[Participant, object], None]]] = {

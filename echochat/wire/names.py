@@ -9,9 +9,12 @@ MAX_NAME: Final = 32
 MAX_TOPIC: Final = 128
 MAX_LABEL: Final = 64
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
-_TOPIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}|@[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
-_LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME_RULE: Final = f"a name is 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and begins with a letter or digit"
+TOPIC_RULE: Final = f"a topic is 1 to {MAX_TOPIC} of A-Z a-z 0-9 . _ - and begins with a letter or digit, or is @NAME"
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
+_TOPIC = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_TOPIC - 1}}}|@{_NAME.pattern}")
+_LABEL = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_LABEL}}}")
 
 # C0 other than tab, DEL, C1, and the two separators that browsers and editors take for a line's end: what one
 # person sends is shown on another's terminal, where these would act.

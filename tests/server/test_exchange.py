@@ -276,7 +276,7 @@ class PublishingTests(SynchronousTestCase):
         room.turns()
         first, second, third, fourth = client.news()
         self.assertEqual((first, third, fourth), ("/ok#a pub lobby 1", "/ok pub lobby 2", "/ok#a pub lobby 1"))
-        self.assertTrue(second.startswith("/err#b unavailable "))
+        self.assertTrue(second.startswith("/err#b slow-down "))
         room.empty()
 
     def test_publisher_goes(self) -> None:

@@ -136,16 +136,16 @@ class SubscribeTests(ParticipantTests):
         are for people, where the history has such.
         """
         for error, why in (
-            (HistoryUnavailable("the disk is away"), "the disk is away"),
-            (HistoryBusy("too many reads"), "too many reads"),
-            (HistoryCorrupt("the topic is damaged"), "the topic is damaged"),
-            (ZeroDivisionError("secret"), "the history failed: the server's log says why"),
+            (HistoryUnavailable("the disk is away"), "unavailable the disk is away"),
+            (HistoryBusy("too many reads"), "slow-down too many reads: try again in a few seconds"),
+            (HistoryCorrupt("the topic is damaged"), "unavailable the topic is damaged"),
+            (ZeroDivisionError("secret"), "unavailable the history failed: the server's log says why"),
         ):
             for answered in ([], ["follow"]):
                 self.say("/sub#x lobby")
                 self.answer(*answered)
                 self.history.refuse(error)
-                self.assertEqual(self.client.news(), [f"/err#x unavailable {why}"])
+                self.assertEqual(self.client.news(), [f"/err#x {why}"])
                 self.assertEqual((self.history.followed, self.room.exchange.hub.followed), ([], []))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
@@ -243,7 +243,8 @@ class RenameTests(ParticipantTests):
 
     def test_inbox(self) -> None:
         """
-        The inbox of the name that was given up is followed no more, also while it is read.
+        A guest who follows their inbox keeps the name. Who logs in as somebody else follows it no more, also while it
+        is read.
         """
         self.publish("a", topic="@guest-1")
         self.say("/whoami\n/sub @guest-1 after=0\n/sub lobby")
@@ -253,6 +254,11 @@ class RenameTests(ParticipantTests):
         self.history.answer(1)
         self.history.answer(1)
         self.say("/nick bob")
+        self.assertIn("/err denied ", self.client.news()[-1])
+        (protocol,) = self.room.factory.connections
+        renamed = protocol._session.person.become("bob", "password", lambda: None)
+        assert renamed is not None
+        protocol.renamed(renamed)
         self.assertEqual(self.history.questions, [])
         self.assertEqual(self.history.followed, ["lobby"])
         self.publish("b", topic="@guest-1")
@@ -266,7 +272,7 @@ class EndTests(ParticipantTests):
 
     def endings(self) -> list[Callable[[], None]]:
         protocol = self.client.protocol
-        return [self.client.vanish, protocol.leave, lambda: protocol.be_kicked("no")]
+        return [self.client.vanish, protocol.leave, lambda: protocol.be_kicked("restarted", "no")]
 
     def test_questions_are_given_up(self) -> None:
         """

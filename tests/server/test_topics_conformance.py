@@ -126,8 +126,11 @@ CONVERSATIONS: dict[str, tuple[Step, ...]] = {
         step("alice", "/history @alice last=1", f"/past @alice 2 {T} bob again", "/ok history @alice 1"),
         step("alice", "/who @ALICE", "/here @alice alice", "/ok who @alice 1"),
     ),
-    "an inbox is left with its name": (
+    "an inbox is left before its name": (
         step("alice", "/sub @alice", f"/ok sub @alice 0 {EPOCH}"),
+        step("alice", "/nick carla", "/err denied"),
+        step("alice", "/nick ALICE", "/ok nick ALICE"),
+        step("alice", "/unsub @alice", "/ok unsub @alice"),
         step("alice", "/nick carla", "/ok nick carla"),
         step("bob", "/msg alice psst", "/ok msg alice 1"),
         step("alice", ""),

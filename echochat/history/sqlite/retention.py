@@ -57,6 +57,10 @@ _RAISE_FLOORS: Final = """
 """
 
 
+# About what the table of topics and its index take: twice the name, and four small numbers.
+_TOPICS_SIZE: Final = "SELECT coalesce(sum(2 * length(name) + 48), 0) FROM topics"
+
+
 class Retainer:
     """
     Knows what may have to go, and removes it step by step. Any method may raise :class:`sqlite3.Error`; the store must
@@ -133,6 +137,10 @@ class Retainer:
 
     def _remove_surplus(self) -> int:
         surplus = self._store.size() - self._retention.size
+        if surplus > 0:
+            # Topics are not removed with their events. They must not take the place of all events, however many
+            # somebody has made.
+            surplus -= self._database.execute(_TOPICS_SIZE).fetchone()[0]
         rows = self._rows(_OLDEST, [self._limit]) if surplus > 0 else []
         if not rows:
             self._check_size = False
