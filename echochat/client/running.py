@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from echochat.client.harmless import harmless
+
 
 class CommandFailed(Exception):
     """
@@ -76,7 +78,9 @@ def _tell(failure: Failure) -> int:
     if isinstance(failure.value, SystemExit):
         return int(failure.value.code or 0)
     if isinstance(failure.value, CommandFailed):
-        print(f"echochat: {failure.value}", file=sys.stderr)
+        # What a server says is quoted in it, and must not act on the user's terminal.
+        print(f"echochat: {harmless(str(failure.value))}", file=sys.stderr)
         return failure.value.code
-    failure.printTraceback(sys.stderr)
+    for line in failure.getTraceback().rstrip("\n").split("\n"):
+        print(harmless(line), file=sys.stderr)
     return 70  # EX_SOFTWARE: this is a bug of ours

@@ -2,6 +2,8 @@
 A server for tests that need only its replies, and one topic or none, on loopback.
 """
 
+from dataclasses import replace
+
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IReactorTCP, ITCPTransport
@@ -47,6 +49,10 @@ class EchoLines(LineOnlyReceiver):
             self._message(text[1:])
             return
         command = parse_command(text)
+        refusal = self.factory.refusals.get(command.verb)
+        if refusal is not None:
+            self.say(replace(refusal, label=command.label))
+            return
         match command.verb:
             case "ping":
                 self.say(Ok("ping", command.rest, command.label))
@@ -91,11 +97,14 @@ class EchoLines(LineOnlyReceiver):
 class EchoLinesFactory(Factory):
     """
     Makes the servers' ends, and keeps them for the tests to act on.
+
+    :ivar refusals: what is answered to a verb instead of doing it.
     """
 
     def __init__(self) -> None:
         self.connections: list[EchoLines] = []
         self.mute = False
+        self.refusals: dict[str, Err] = {}
         self.events: list[Event] = []
 
     def publish(self, topic: str, name: str, text: str) -> None:

@@ -134,6 +134,18 @@ class PipeTests(DoubleTestCase):
         self.assertEqual(await client.ends(), 1)
         self.assertIn(f"{self.address} closed the connection: draining see you\n", client.errors.decode())
 
+    async def test_goodbye_cannot_act(self) -> None:
+        """
+        What it says is quoted so that it does not act on the terminal where the error is read.
+        """
+        client = self.start()
+        client.types(b"one\n")
+        await client.says(rb"ONE\n")
+        self.factory.connections[0].say(Bye("banned", "\x1b]0;owned\x07\x1b[2J"))
+        self.factory.connections[0].transport.loseConnection()
+        self.assertEqual(await client.ends(), 1)
+        self.assertTrue(client.errors.endswith(b": banned ^[]0;owned^G^[[2J\n"), client.errors)
+
     async def test_not_everything_answered(self) -> None:
         """
         Replies that never come are no success, however clean the end is.

@@ -241,6 +241,13 @@ class NoServerTests(SynchronousTestCase):
         self.answering(b"/err unknown-command there is no such command: /help lists them\r\n")
         self.failed(self.operate("status"), "there is no such command")
 
+    def test_refusal_cannot_act(self) -> None:
+        """
+        What is told of the answer does not act on the terminal.
+        """
+        self.answering(b"/err denied \x1b[2J\r\n")
+        self.failed(self.operate("kick", "alice"), r"\^\[\[2J")
+
     def test_silence(self) -> None:
         """
         A server that does not answer is not waited for without end.

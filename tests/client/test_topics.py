@@ -4,11 +4,12 @@
 
 import json
 import os
+import re
 import signal
 
 from twisted.trial.unittest import TestCase
 
-from echochat.wire.answers import Bye
+from echochat.wire.answers import Bye, Err
 from tests.client.doubles import EchoLinesFactory, Listening
 from tests.client.processes import Program, start_client, stop_program
 from tests.processes import Server, start_server
@@ -56,6 +57,68 @@ class TopicTestCase(TestCase):
         The texts of the lines that ``sub`` and ``history`` print in a pipe.
         """
         return [line.split(" ", 4)[4] for line in output.decode().splitlines()]
+
+
+class HostileServerTests(TopicTestCase):
+    """
+    Whatever a server says, it does not act on the terminal of the one who reads it in an error message.
+    """
+
+    EXPLANATION = "no \x1b]0;owned\x07\x1b[2J\u202e"
+    SHOWN = "no ^[]0;owned^G^[[2J<U+202E>"
+
+    def refusing(self, verb: str, code: str = "denied") -> None:
+        """
+        Be a server that refuses a command.
+        """
+        self.factory = EchoLinesFactory()
+        self.factory.refusals[verb] = Err(code, self.EXPLANATION)
+        listening = Listening(self.factory)
+        self.addCleanup(listening.stop)
+        self.port = listening.port
+
+    async def told(self, *arguments: str) -> str:
+        """
+        What a client that fails has written on standard error.
+        """
+        client = self.start(*arguments)
+        self.assertEqual(await client.ends(), 1)
+        return client.errors.decode()
+
+    async def test_refused(self) -> None:
+        """
+        A refusal of the command, of a line, and of the first question.
+        """
+        for verb, arguments in (
+            ("history", ("history", "lobby")),
+            ("sub", ("sub", "lobby")),
+            ("pub", ("pub", "lobby", "x")),
+        ):
+            self.refusing(verb)
+            self.assertEqual(await self.told(*arguments), f"echochat: lobby: denied: {self.SHOWN}\n")
+        self.refusing("pub", "bad-text")
+        self.assertEqual(
+            await self.told("pub", "lobby", "x"), f"echochat: the text was not published: bad-text: {self.SHOWN}\n"
+        )
+        self.refusing("whoami")
+        self.assertTrue((await self.told("sub", "lobby")).endswith(f"denied: {self.SHOWN}\n"))
+
+    async def test_farewell(self) -> None:
+        """
+        A farewell for good, and one after which the server is waited for.
+        """
+        self.refusing("nothing")
+        client = self.start("sub", "lobby", "--after", "0")
+        self.factory.publish("lobby", "alice", "hi")
+        await client.says(b" hi\n")
+        for code in ("draining", "banned"):
+            self.factory.connections[-1].say(Bye(code, self.EXPLANATION))
+            self.factory.connections[-1].transport.loseConnection()
+            await client.says(f"{code}:? {re.escape(self.SHOWN)}".encode())
+            if code == "draining":
+                await client.says(b"connected to .* again")
+        self.assertEqual(await client.ends(), 1)
+        self.assertNotIn(b"\x1b", client.errors)
 
 
 class PubTests(TopicTestCase):

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from echochat.client.harmless import harmless
 from echochat.client.operator import OperationFailed, ask
 
 _control = click.option(
@@ -24,7 +25,7 @@ _control = click.option(
 def _refuse(error: OperationFailed) -> NoReturn:
     for item in error.args[1]:
         click.echo(item)
-    click.echo(f"echochat: {error.args[0]}", err=True)
+    click.echo(f"echochat: {harmless(error.args[0])}", err=True)
     sys.exit(1)
 
 

@@ -10,6 +10,7 @@ import click
 from echochat.client.address import ServerAddress
 from echochat.client.commands.connection import keep_connected
 from echochat.client.commands.server_option import name_option, server_option, to_topics
+from echochat.client.harmless import harmless
 from echochat.client.line_input import LineInput
 from echochat.client.outcomes import Refused
 from echochat.client.progress import LineProgress
@@ -151,4 +152,4 @@ class _Run:
 
     def _refuse(self, what: str, why: str) -> None:
         self._failed += 1
-        print(f"echochat: {what} was not published: {why}", file=sys.stderr)
+        print(f"echochat: {what} was not published: {harmless(why)}", file=sys.stderr)
