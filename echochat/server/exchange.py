@@ -3,6 +3,7 @@ Between the connections and the history: what is published goes in here, once a 
 comes out to the hub.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -65,8 +66,9 @@ class Exchange:
         self.counters = Counters()
         # By topic: how many subscriptions there are, or are about to be.
         self._followed: dict[str, int] = {}
-        self._drafts: list[Draft] = []
-        self._waiting: list[tuple[int, Done]] = []
+        # Runs that the history has not been given yet, and how many drafts they have.
+        self._runs: deque[tuple[Publish, Done]] = deque()
+        self._queued = 0
         self._turn: IDelayedCall | None = None
         self._listeners: list[Deferred[list[TopicState]]] = []
 
@@ -82,9 +84,11 @@ class Exchange:
         """
         Store what waits, and close the history: the last thing that a server does.
         """
+        while self._runs:
+            self._hand_over(self._queued)
         if self._turn is not None:
             self._turn.cancel()
-            self._flush()
+            self._turn = None
         return self.history.close()
 
     # Called by the history
@@ -105,10 +109,9 @@ class Exchange:
         Have a run of drafts stored, at the end of this turn.
         """
         self.counters.publishes += len(publish.drafts)
-        self._drafts.extend(publish.drafts)
-        self._waiting.append((len(publish.drafts), done))
-        if self._turn is None:
-            self._turn = self.clock.callLater(0, self._flush)
+        self._runs.append((publish, done))
+        self._queued += len(publish.drafts)
+        self._look_later()
 
     @property
     def is_crowded(self) -> bool:
@@ -116,7 +119,7 @@ class Exchange:
         Whether so much waits for the disk that those who publish should not be read from: long before the history
         would have to refuse it.
         """
-        return len(self._drafts) + self.history.waiting >= self.history.waiting_bound // 8
+        return self._queued + self.history.waiting >= self.history.waiting_bound // 8
 
     def topics(self) -> Deferred[list[TopicState]]:
         """
@@ -160,13 +163,30 @@ class Exchange:
             if not listener.called:
                 listener.callback(topics)
 
-    def _flush(self) -> None:
+    def _look_later(self) -> None:
+        if self._turn is None and self._runs:
+            self._turn = self.clock.callLater(0, self._look)
+
+    def _look(self) -> None:
         self._turn = None
-        drafts, self._drafts = self._drafts, []
-        waiting, self._waiting = self._waiting, []
+        # What the history would refuse for want of room waits here for the next commit: each connection has a chunk in
+        # it at most, since none is read from while so much waits.
+        self._hand_over(self.history.waiting_bound - self.history.waiting)
+
+    def _hand_over(self, room: int) -> None:
+        drafts: list[Draft] = []
+        waiting: list[tuple[int, Done]] = []
+        while self._runs and len(drafts) + len(self._runs[0][0].drafts) <= room:
+            publish, done = self._runs.popleft()
+            drafts += publish.drafts
+            waiting.append((len(publish.drafts), done))
+        if not drafts:
+            return
+        self._queued -= len(drafts)
         stored = self.history.append(drafts)
         stored.addCallbacks(self._stored, self._not_stored, (waiting,), {}, (waiting, len(drafts)))
         stored.addErrback(lambda failure: self.log.failure("the history's answer cannot be read", failure))
+        stored.addCallback(lambda _: self._look_later())
 
     def _stored(self, stored: Stored, waiting: list[tuple[int, Done]]) -> None:
         positions, refused = stored.positions, stored.refused

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
@@ -25,6 +25,12 @@ KEEPALIVE_IDLE = 60
 """
 Seconds after which the kernel asks a silent peer whether it is there; with three more tries, 15 s apart, one that has
 vanished is found within two minutes.
+"""
+
+
+CLOSING = 20.0
+"""
+Seconds that the history has to close.
 """
 
 
@@ -191,7 +197,11 @@ class EchoChatService(Service):
         for connection in list(factory.connections):
             connection.transport.abortConnection()
         factory.stop_timers()
-        await factory.exchange.close()
+        try:
+            await factory.exchange.close().addTimeout(CLOSING, factory.clock)
+        except TimeoutError:
+            # What was acknowledged is on disk already. What was not has nobody who waits for it any more.
+            self.log.error("the history did not close within {seconds:g} s: the disk hangs", seconds=CLOSING)
 
     async def _until_empty(self, seconds: float) -> None:
         """

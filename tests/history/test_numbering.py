@@ -94,3 +94,13 @@ class LabelWindowTests(SynchronousTestCase):
         """
         keys = {label_key(draft("", *parts)) for parts in (("a", "b", "c"), ("ab", "", "c"), ("a", "bc", ""))}
         self.assertEqual(len(keys), 3)
+
+    def test_in_two_rows(self) -> None:
+        """
+        A label that stands in two rows, as after a kill between a commit and the removal of what is over, is forgotten
+        without harm.
+        """
+        self.window.remember({"k": 1}, row=1)
+        self.window.remember({"k": 2}, row=2)
+        self.now += 11
+        self.assertEqual(self.window.forget_old(), 2)

@@ -295,3 +295,40 @@ class PublishingTests(SynchronousTestCase):
         history.tell()
         self.assertEqual(len(reader.news()), 1)
         room.empty()
+
+
+class CrowdedTests(SynchronousTestCase):
+    """
+    Publishers are held back long before the history would have to refuse what they send.
+    """
+
+    def test_flood(self) -> None:
+        """
+        However much is published without waiting, all of it is stored, and nobody is refused.
+        """
+        room = Room()
+        clients = [room.connect() for _ in range(30)]
+        chunk = b"/pub t x\n" * 7_000
+        for _ in range(4):
+            # What a connection is not read from waits in the client's kernel, as on a real one.
+            for client in clients:
+                client.say(chunk)
+        room.turns(200)
+        answers = [line for client in clients for line in client.news()]
+        self.assertEqual(len(answers), 30 * 4 * 7_000)
+        self.assertEqual({line[:9] for line in answers}, {"/ok pub t"})
+
+    def test_many_topics(self) -> None:
+        """
+        More topics than can be listed are not: it is said how many there are.
+        """
+        room = Room()
+        client = room.connect()
+        with_names = b"".join(b"/pub t%d x\n" % number for number in range(10_001))
+        for start in range(0, len(with_names), 60_000):
+            client.say(with_names[start : start + 60_000])
+            room.turns()
+        client.news()
+        client.say(b"/topics\n")
+        room.turns()
+        self.assertEqual(client.news(), ["/err too-many there are 10001 topics: 10000 can be listed"])
