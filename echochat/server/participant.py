@@ -84,8 +84,7 @@ class Participant:
         """
         begun, self._begun = self._begun, []
         for subscription in begun:
-            if self._subscriptions.get(subscription.topic) is subscription:
-                subscription.wake()
+            subscription.wake()
 
     def wake(self) -> None:
         """
