@@ -18,6 +18,7 @@ As a command, it runs another one with the watch installed, to be killed and cut
 import ctypes
 import importlib
 import os
+import shutil
 import sqlite3
 import sys
 from typing import Any
@@ -175,7 +176,9 @@ def cut(path: str) -> None:
     """
     for file in (path, f"{path}-wal"):
         if os.path.exists(f"{file}.synced"):
-            os.replace(f"{file}.synced", file)
+            # The copy stays what the disk has until the next sync: a process that is cut off before it has synced
+            # anything has changed nothing.
+            shutil.copyfile(f"{file}.synced", file)
         elif os.path.exists(file):
             os.unlink(file)
     if os.path.exists(f"{path}-shm"):
