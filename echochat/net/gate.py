@@ -10,6 +10,9 @@ class Gate:
     """
     Counts connections, and stops the listening ports from accepting while there are as many as there may be.
 
+    A port of the lean reactor stops at once. One of Twisted's accepts up to a hundred that wait already before it looks
+    again: there may be so many more, and then none is let in until their places are free, too.
+
     :param most: how many at once; 0 means no limit.
     """
 

@@ -167,6 +167,43 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.expired, [(10, "a"), (10, "c"), (20, "a"), (20, "x")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_shorter(self) -> None:
+        """
+        A shorter time holds for those who wait already, and does not make anybody wait longer.
+        """
+        self.deadlines.set("a")
+        self.clock.advance(8)
+        self.deadlines.set("b")
+        self.deadlines.seconds = 3
+        self.deadlines.set("c")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.pump([1] * 20)
+        self.assertEqual(self.expired, [(10, "a"), (11, "b"), (11, "c")])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_longer(self) -> None:
+        """
+        A longer time holds for those who begin to wait.
+        """
+        self.deadlines.set("a")
+        self.deadlines.seconds = 15
+        self.deadlines.set("b")
+        self.clock.pump([1] * 20)
+        self.assertEqual(self.expired, [(10, "a"), (15, "b")])
+
+    def test_never_from_now_on(self) -> None:
+        """
+        Nobody waits any more when there is no deadline any more; and again when there is one.
+        """
+        self.deadlines.set("a")
+        self.deadlines.seconds = 0
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertNotIn("a", self.deadlines)
+        self.deadlines.seconds = 2
+        self.deadlines.set("b")
+        self.clock.pump([1] * 20)
+        self.assertEqual(self.expired, [(2, "b")])
+
     def test_any_order_of_uses(self) -> None:
         """
         Whatever is set, set anew and cleared when: what expires is what a timer for each key would have expired.

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionRefusedError, UnsupportedAddressFamily
 
+from tests.net.certificates import identity
 from tests.net.lean.runs import MEGABYTE, Run, pattern
 from tests.net.peers import Peer
 from tests.net.recorders import DescriptorReceiver, Recorder
@@ -65,6 +66,18 @@ class ConnectingGuarantees(Run):
         ``unix:`` endpoints of both sides.
         """
         await self.assert_talks(*await self.ends(f"unix:{self.folder()}/socket"))
+
+    async def test_ssl(self) -> None:
+        """
+        TLS without endpoints, as older programs ask for it.
+        """
+        serving, connecting = self.recording(), self.recording()
+        options: Any = identity().server_options()
+        port = self.listening(self.reactor.listenSSL(0, serving, options, interface="127.0.0.1"))
+        self.reactor.connectSSL("127.0.0.1", port.getHost().port, connecting, identity().client_options())
+        await connecting.until_made(1)
+        await serving.until_made(1)
+        await self.assert_talks(connecting.made[0], serving.made[0])
 
     async def test_refused(self) -> None:
         """

@@ -2,6 +2,7 @@
 Tests for :mod:`echochat.net.lean.transports`.
 """
 
+import errno
 import os
 import resource
 from typing import Any
@@ -176,6 +177,42 @@ class PortTests(OverLean, TestCase):
             await self.round_trip()
             self.assertEqual(len(recording.made), count)
             port.startReading()
+
+    async def test_gone_before_it_was_accepted(self) -> None:
+        """
+        A client that has gone before it was accepted does not keep the next one from being.
+        """
+        recording = self.recording()
+        port = self.listening(self.reactor.listenTCP(0, recording, interface="127.0.0.1"))
+        listening = port.socket
+        mistakes = [ConnectionAbortedError(errno.ECONNABORTED, "gone")]
+
+        class Listening:
+            def accept(self) -> Any:
+                if mistakes:
+                    raise mistakes.pop()
+                return listening.accept()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(listening, name)
+
+        port.socket = Listening()
+        self.peer(port.getHost())
+        await recording.until_made(1)
+        self.assertEqual(mistakes, [])
+
+    async def test_not_wanted(self) -> None:
+        """
+        A connection that the factory does not want is closed, and the next one is accepted.
+        """
+        recording = self.recording()
+        address = await self.listen(recording)
+        build = recording.buildProtocol
+        self.patch(recording, "buildProtocol", lambda address: None)
+        self.assertEqual(await self.peer(address).read_to_end(), b"")
+        self.patch(recording, "buildProtocol", build)
+        self.peer(address)
+        await recording.until_made(1)
 
     async def test_out_of_descriptors(self) -> None:
         """

@@ -98,6 +98,16 @@ class WritingGuarantees(Run):
         recorder.transport.write(b"bytes")
         self.assertEqual(await peer.read(5), b"bytes")
 
+    async def test_woken_for_nothing(self) -> None:
+        """
+        A wake-up when there is nothing to read is no end.
+        """
+        [(peer, recorder)] = await self.connect()
+        self.assertIsNone(recorder.transport.doRead())
+        self.assertEqual(recorder.told, ["connectionMade"])
+        await peer.send(b"now")
+        await recorder.until_received(3)
+
     async def test_writing_after_the_end(self) -> None:
         """
         What is written after the connection was lost is dropped, and nobody is told again.
