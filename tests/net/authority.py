@@ -64,12 +64,14 @@ def make(
     begins: float = -1,
     ends: float = 30,
     is_authority: bool = False,
+    more: Iterable[x509.ExtensionType] = (),
 ) -> Pair:
     """
     A certificate.
 
     :param by: who signs it; None: itself.
     :param begins: from when it is valid, in days from now; ``ends`` likewise.
+    :param more: other extensions, even broken ones.
     """
     names = (common_names,) if isinstance(common_names, str) else common_names
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names])
@@ -87,6 +89,8 @@ def make(
     listed = list(alternatives)
     if listed:
         builder = builder.add_extension(x509.SubjectAlternativeName(listed), critical=False)
+    for each in more:
+        builder = builder.add_extension(each, critical=False)
     if purpose is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     return Pair(builder.sign(key if by is None else by.key, SHA256()), key)

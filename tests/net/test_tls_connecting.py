@@ -5,6 +5,8 @@ Tests for :mod:`echochat.net.tls.connecting`, on real sockets.
 from typing import Any
 from unittest import mock
 
+from cryptography.x509 import UnrecognizedExtension
+from cryptography.x509.oid import ExtensionOID
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
@@ -72,6 +74,10 @@ class ConnectTests(TestCase):
                 make("localhost", by, alternatives=[dns("a\x1b[2J"), dns("b"), dns("c"), dns("d"), dns("e")]),
                 "is not for 127.0.0.1, but for b, c, d: it",
             ),
+            (
+                make("localhost", by, more=[UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"junk")]),
+                "the server's certificate ",
+            ),
             (make("localhost", stranger(), alternatives=good), "is from an authority that is not trusted here"),
             (make("localhost", alternatives=good), "is signed by nobody but itself"),
             (make("localhost", by, alternatives=good, begins=-2, ends=-1), "the server's certificate has expired"),
@@ -85,6 +91,14 @@ class ConnectTests(TestCase):
             ):
                 port = await self.site.listen()
             await self.refused(words, port)
+
+    async def test_impossible_name(self) -> None:
+        """
+        A name that cannot be one is told before anything is sent.
+        """
+        port = await self.site.listen()
+        for name in ("a..b", "a" * 64):
+            await self.refused(f"{name!r} is not a host name", port, f"ca={self.site.ca}:name={name}")
 
     async def test_name_is_no_address(self) -> None:
         """

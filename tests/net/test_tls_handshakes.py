@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Callable, Sequence
 from unittest import mock
 
+from cryptography.x509 import UnrecognizedExtension
+from cryptography.x509.oid import ExtensionOID
 from OpenSSL import SSL
 from OpenSSL._util import lib
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -260,6 +262,11 @@ class ClientCertificateTests(ServiceTests):
                 "unmapped",
                 make("Bob Example", from_us, purpose=CLIENTS),
                 words + "has no name that could be one here",
+            ),
+            (
+                "unreadable name",
+                make("bob", from_us, more=[UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"junk")]),
+                untrusted,
             ),
             (
                 "two names",

@@ -2,7 +2,8 @@
 Tests for :mod:`echochat.net.tls.names`.
 """
 
-from cryptography.x509 import GeneralName
+from cryptography.x509 import GeneralName, UnrecognizedExtension
+from cryptography.x509.oid import ExtensionOID
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -60,6 +61,14 @@ class CertificateNameTests(SynchronousTestCase):
         for expected, common_names, alternatives in TABLE:
             certificate = make(common_names, alternatives=alternatives).certificate
             self.assertEqual(certificate_name(certificate), expected, (common_names, alternatives))
+
+    def test_unreadable(self) -> None:
+        """
+        A certificate with something that cannot be read gives no name: nobody knows what it would say.
+        """
+        for content in (b"junk", b"", b"0\x06\x82\x04a\xffb\xfc", b"0\x05\xa3\x03\x02\x01\x01"):
+            extension = UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, content)
+            self.assertIsNone(certificate_name(make("bob", more=[extension]).certificate))
 
 
 class PeerNameTests(SynchronousTestCase):

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
-from cryptography.x509 import Certificate, DNSName, ExtensionNotFound, IPAddress, SubjectAlternativeName
+from cryptography.x509 import (
+    Certificate,
+    DNSName,
+    DuplicateExtension,
+    ExtensionNotFound,
+    IPAddress,
+    SubjectAlternativeName,
+    UnsupportedGeneralNameType,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL.crypto import X509
 from OpenSSL.SSL import Connection, Context
@@ -87,36 +95,42 @@ class _Verifier:
         if not accepted:
             transport.refusal = verdict_in_words(error, depth, transport.other_end)
             return False
-        return depth > 0 or self._is_named(certificate.to_cryptography(), transport)
+        if depth > 0:
+            return True
+        try:
+            transport.refusal = self._object_to(certificate.to_cryptography(), transport.other_end)
+        except (ValueError, DuplicateExtension, UnsupportedGeneralNameType):
+            # OpenSSL has not looked at everything that service-identity does.
+            transport.refusal = f"{transport.other_end}'s certificate cannot be read"
+        return not transport.refusal
 
-    def _is_named(self, certificate: Certificate, transport: TlsTransport) -> bool:
+    def _object_to(self, certificate: Certificate, other: str) -> str:
         check = verify_certificate_ip_address if _is_address(self._name) else verify_certificate_hostname
         try:
             check(certificate, self._name)
         except (VerificationError, CertificateError):
-            transport.refusal = (
-                f"{transport.other_end}'s certificate is not for {self._name}{_whose(certificate)}: "
-                "it may be another server's"
-            )
-            return False
-        return True
+            return f"{other}'s certificate is not for {self._name}{_whose(certificate)}: it may be another server's"
+        return ""
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientCreator:
     """
     Makes the client's end of each connection.
+
+    :raises TlsFailed: the name cannot be a server's.
     """
 
     def __init__(self, context: Context, name: str) -> None:
         self._context = context
-        self._name = name
+        # Addresses may not be sent (RFC 6066, section 3).
+        self._announced = b"" if _is_address(name) else _to_ascii(name)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
         connection = Connection(self._context)
-        if not _is_address(self._name):
-            # Addresses may not be sent (RFC 6066, section 3).
-            connection.set_tlsext_host_name(self._name.encode("idna"))
+        connection.set_app_data(tlsProtocol)
+        if self._announced:
+            connection.set_tlsext_host_name(self._announced)
         return connection
 
 
@@ -249,10 +263,17 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def _to_ascii(name: str) -> bytes:
+    try:
+        return name.encode("idna")
+    except UnicodeError:
+        raise TlsFailed(f"{name!r} is not a host name") from None
+
+
 def _whose(certificate: Certificate) -> str:
     try:
         alternatives = list(certificate.extensions.get_extension_for_class(SubjectAlternativeName).value)
-    except (ExtensionNotFound, ValueError):
+    except ExtensionNotFound:
         return ""
     names = [str(each.value) for each in alternatives if isinstance(each, DNSName | IPAddress)]
     # A certificate may say anything, and this is shown on a terminal.

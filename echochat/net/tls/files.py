@@ -31,7 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 PrivateKey = EllipticCurvePrivateKey | RSAPrivateKey | Ed25519PrivateKey
 Read = TypeVar("Read")
 
-_LARGEST: Final = 1 << 20
+_LARGEST: Final = 1 << 24
 _PEM_END: Final = b"-----END X509 CRL-----"
 _PURPOSES: Final = {
     ExtendedKeyUsageOID.SERVER_AUTH: "servers",

@@ -50,11 +50,6 @@ class ServerTransport(TlsTransport):
         # Taken away when the handshake is over: the lines that follow shall not pay for it.
         self.dataReceived = self._receive_early  # type: ignore[method-assign]
 
-    def _begin(self) -> None:
-        """
-        The client begins.
-        """
-
     def _receive_early(self, data: bytes) -> None:
         self._early += data
         if not self._held and not self.factory.ration.do(self._go_on):

@@ -19,11 +19,13 @@ from typing import Any, Final
 from cryptography.x509 import (
     Certificate,
     DNSName,
+    DuplicateExtension,
     ExtensionNotFound,
     GeneralName,
     RFC822Name,
     SubjectAlternativeName,
     UniformResourceIdentifier,
+    UnsupportedGeneralNameType,
 )
 from cryptography.x509.oid import NameOID
 
@@ -39,12 +41,17 @@ def certificate_name(certificate: Certificate) -> str | None:
     :param certificate: one that has been verified: anyone can make one that says anything.
     """
     try:
+        return _find(certificate)
+    except (ValueError, DuplicateExtension, UnsupportedGeneralNameType):
+        # Something in it cannot be read, which OpenSSL did not look at.
+        return None
+
+
+def _find(certificate: Certificate) -> str | None:
+    try:
         alternatives = list(certificate.extensions.get_extension_for_class(SubjectAlternativeName).value)
     except ExtensionNotFound:
         alternatives = []
-    except ValueError:
-        # An extension that cannot be read.
-        return None
     for place in _PLACES:
         found = {name for each in alternatives if (name := place(each)) is not None}
         if found:

@@ -77,7 +77,10 @@ class ServerCreator:
         self._context = files.read()
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
-        return Connection(self._context)
+        connection = Connection(self._context)
+        # For the verification of the client's certificate; Twisted does so for itself since 26 only.
+        connection.set_app_data(tlsProtocol)
+        return connection
 
     def reload(self) -> None:
         """
@@ -212,10 +215,18 @@ def _verify(connection: Connection, certificate: X509, error: int, depth: int, a
     if not accepted:
         transport.refusal = verdict_in_words(error, depth, transport.other_end)
         return False
-    if depth == 0 and certificate_name(certificate.to_cryptography()) is None:
+    if depth == 0 and _name_in(certificate) is None:
         transport.refusal = f"{transport.other_end}'s certificate has no name that could be one here"
         return False
     return True
+
+
+def _name_in(certificate: X509) -> str | None:
+    try:
+        return certificate_name(certificate.to_cryptography())
+    except ValueError:
+        # cryptography is stricter than OpenSSL. Whatever is raised here would end as a traceback.
+        return None
 
 
 def _nothing() -> None:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress, IHandshakeListener, ISSLTransp
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import implementer
 
 from echochat.net.tls.names import certificate_name
 from echochat.net.tls.reasons import TlsFailed, cause_in_words
@@ -30,20 +30,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     other_end = "the other end"
     refusal = ""
-    __provides__: Any
 
     # Called by Twisted
-
-    def makeConnection(self, transport: Any) -> None:
-        # What Twisted's does, but that asks zope.interface for a new declaration for each interface of each transport,
-        # which is as much as a tenth of what Python does in a connection's life.
-        self._tlsConnection = self.factory._creatorCallable(self)
-        self._appSendBuffer: list[bytes] = []
-        self._declare(transport)
-        Protocol.makeConnection(self, transport)
-        self.factory.registerProtocol(self)
-        self.wrappedProtocol.makeConnection(self)
-        self._begin()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         error = self._reason or reason
@@ -82,29 +70,6 @@ class TlsTransport(TLSMemoryBIOProtocol):
         protocol.makeConnection(self)
         if IHandshakeListener.providedBy(protocol):
             protocol.handshakeCompleted()
-
-    # Ours
-
-    def _begin(self) -> None:
-        """
-        Say what is first to be said, as a client does.
-        """
-        self._checkHandshakeStatus()
-
-    def _declare(self, transport: Any) -> None:
-        """
-        Provide what the transport below provides, besides what this one does.
-        """
-        below = providedBy(transport)
-        declared = _DECLARED.get((type(self), below))
-        if declared is None:
-            directlyProvides(self, below)
-            _DECLARED[type(self), below] = self.__provides__
-        else:
-            self.__provides__ = declared
-
-
-_DECLARED: dict[tuple[type[TlsTransport], Any], Any] = {}
 
 
 class HandshakeOwner(Structure):
