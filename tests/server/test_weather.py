@@ -131,6 +131,30 @@ class WeatherTests(TestCase):
         await server.until(told.encode())
         self.assertNotIn(b"__class__", server.output)
 
+    async def test_crowd_from_one_address(self) -> None:
+        """
+        One more than may come from one address is told so and let go; the others there, and elsewhere, are served.
+        """
+        listen = "proxied:from=127.0.0.1:tcp:0:interface=127.0.0.1"
+        server = await self.start("--per-address", "2", "--listen", listen)
+        asked = [await self.client_from(host) for host in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2")]
+        for peer in (asked[0], asked[1], asked[3]):
+            self.assertEqual(await peer.read(6), b"HELLO\n")
+        told = b"/err too-many connections from your address: 2 at once, and 4 new in 10 seconds\r\n"
+        self.assertEqual(await asked[2].read_to_end(), told)
+        self.assertIn(b"too-many", (await server.until(rb"refused a connection from [^\n]*192\.0\.2\.1[^\n]*"))[0])
+        asked[0].close()
+        await server.until(rb"connection 1 from 192.0.2.1:\d+ ended")
+        self.assertEqual(await (await self.client_from("192.0.2.1")).read(6), b"HELLO\n")
+
+    async def client_from(self, host: str) -> Peer:
+        """
+        :return: a client that a proxy has brought from there, and that has said hello.
+        """
+        peer = self.client()
+        await peer.send(f"PROXY TCP4 {host} 192.0.2.9 1000 7007\r\nhello\n".encode())
+        return peer
+
     async def test_out_of_descriptors(self) -> None:
         """
         Without descriptors it neither spins nor drops those who wait; it says so, and serves them when there are some.
