@@ -133,6 +133,7 @@ class Keeper:
         self._client: Client | None = None
         self._moving: IDelayedCall | None = None
         self._stopped: Stopped | None = None
+        self._no_room: Refused | None = None
         self._leaving = False
 
     async def run(self) -> None:
@@ -147,7 +148,10 @@ class Keeper:
             except Exception as error:
                 why: Exception = error
             else:
-                why = await self._serve(client)
+                end = await self._serve(client)
+                # That we hung up is not why.
+                why = self._no_room or end
+                self._no_room = None
             if self._wanted:
                 delay = self._backoff.next_delay()
                 self._on_status(Reconnecting(why, delay))
@@ -228,8 +232,11 @@ class Keeper:
         if failure.check(Disconnected, CancelledError) is not None:
             return
         why = failure.value
-        if isinstance(why, Refused) and why.code not in NO_ROOM:
-            self._stopped = Stopped(str(why))
+        if isinstance(why, Refused):
+            if why.code in NO_ROOM:
+                self._no_room = why
+            else:
+                self._stopped = Stopped(str(why))
         client.abort()
 
     def _arrived(self, news: News) -> None:

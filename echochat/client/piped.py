@@ -14,7 +14,9 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from echochat.client.address import ServerAddress
-from echochat.client.relay import Incoming, Outgoing, harmless_block
+from echochat.client.core import encode_command
+from echochat.client.credentials import Credentials
+from echochat.client.relay import Incoming, Outgoing, SigningIn, harmless_block
 from echochat.client.running import CommandFailed, OutputClosed
 from echochat.client.standard import InputStream, OutputStream
 from echochat.client.stream import IStream
@@ -28,13 +30,24 @@ class Relay(Protocol):
 
     :param name: the server's, for messages to a person.
     :param shown: whether the output is a terminal, on which what others wrote must not act.
+    :param credentials: what is shown to the server first; nothing of the input is sent before it is accepted.
     """
 
     transport: IStream
 
-    def __init__(self, reactor: Any, name: str, *, shown: bool, descriptors: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        *,
+        shown: bool,
+        credentials: Credentials | None = None,
+        descriptors: tuple[int, int] = (0, 1),
+    ) -> None:
         self._name = name
         self._shown = shown
+        self._credentials = credentials
+        self._signing_in = SigningIn()
         self._outgoing = Outgoing()
         self._incoming = Incoming(hidden=f"/ok#{_QUIT_LABEL} quit".encode())
         self._input = InputStream(reactor, descriptors[0], self._read, self._input_ended)
@@ -49,15 +62,24 @@ class Relay(Protocol):
 
     def connectionMade(self) -> None:
         self._output.registerProducer(self.transport, streaming=True)
-        self.transport.registerProducer(self._input, True)
-        self._input.start()
+        if self._credentials is None:
+            self._begin()
+        else:
+            self.transport.write(encode_command(self._credentials.verb, *self._credentials.arguments).line)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._credentials is not None and not self._signing_in.answered:
+            data = self._signing_in.feed(data)
+            if self._signing_in.refusal is not None:
+                self.transport.abortConnection()
+            elif self._signing_in.answered:
+                self._begin()
         self._write(self._incoming.feed(data))
 
     def connectionLost(self, reason: Failure = Failure(Exception("lost"))) -> None:  # noqa: B008 (Twisted's signature)
         self._input.stopProducing()
         self._output.unregisterProducer()
+        self._write(self._incoming.feed(self._signing_in.end()))
         self._write(self._incoming.end())
         self._output.flushed().addCallback(lambda _: self._finish(reason))
 
@@ -77,6 +99,10 @@ class Relay(Protocol):
         self.transport.abortConnection()
 
     # Ours
+
+    def _begin(self) -> None:
+        self.transport.registerProducer(self._input, True)
+        self._input.start()
 
     def _end_sending(self) -> None:
         """
@@ -98,6 +124,9 @@ class Relay(Protocol):
         if self._output.broken:
             self.finished.errback(OutputClosed())
             return
+        if self._signing_in.refusal is not None:
+            self.finished.errback(CommandFailed(f"{self._name}: {self._signing_in.refusal.replace(' ', ': ', 1)}"))
+            return
         missing = self._outgoing.expected - self._incoming.replies
         if self._half_closed and missing <= 0:
             self.finished.callback(None)
@@ -115,13 +144,14 @@ def _tell_missing(missing: int) -> str:
     return f" with {missing} {'line' if missing == 1 else 'lines'} unanswered"
 
 
-async def chat_in_pipe(reactor: Any, address: ServerAddress) -> None:
+async def chat_in_pipe(reactor: Any, address: ServerAddress, credentials: Credentials | None) -> None:
     """
     Relay between the standard streams and a server until either ends.
 
-    :raises CommandFailed: the server cannot be reached, or went before it had answered everything.
+    :raises CommandFailed: the server cannot be reached, does not accept the credentials, or went before it had answered
+        everything.
     """
-    relay = Relay(reactor, address.name, shown=os.isatty(sys.stdout.fileno()))
+    relay = Relay(reactor, address.name, shown=os.isatty(sys.stdout.fileno()), credentials=credentials)
     await connect_or_tell(reactor, address, relay)
     await relay.finished
 

@@ -21,6 +21,7 @@ _QUIT: Final = re.compile(rb"^/quit(?:#[\w.-]*)? *\r?\n", re.MULTILINE | re.IGNO
 
 _CONTROL_LINE: Final = re.compile(rb"^(/(?!/)[^\n]*)\r$", re.MULTILINE)
 _NOT_A_REPLY: Final = re.compile(rb"^/(?!/|ok\b|err\b)", re.MULTILINE)
+_ANSWER: Final = re.compile(rb"^/(ok|err)(?:#[\w.-]*)?(?: ([^\r\n]*))?\r?\n", re.MULTILINE)
 _BYE: Final = re.compile(rb"^/bye ([^\r\n]*)", re.MULTILINE)
 
 
@@ -162,6 +163,39 @@ class Incoming:
             whole = _CONTROL_LINE.sub(rb"\1", whole)
         self.replies += whole.count(b"\n")
         return whole
+
+
+class SigningIn:
+    """
+    The answer to ``/login`` or ``/token``: the first closing line, for nothing else is asked before it comes.
+
+    :ivar answered: whether it has come.
+    :ivar refusal: what the server says against it.
+    """
+
+    def __init__(self) -> None:
+        self._blocks = _Blocks(MAX_ANSWER)
+        self.answered = False
+        self.refusal: str | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """
+        Take some of what the server sent, and give what is not the answer.
+        """
+        pieces, whole = self._blocks.feed(data)
+        answer = _ANSWER.search(whole)
+        if answer is None:
+            return pieces + whole
+        self.answered = True
+        if answer[1] == b"err":
+            self.refusal = (answer[2] or b"").decode(errors="replace")
+        return pieces + whole[: answer.start()] + whole[answer.end() :] + self._blocks.end()
+
+    def end(self) -> bytes:
+        """
+        Take the end of the connection, and give what came of a line.
+        """
+        return self._blocks.end()
 
 
 def harmless_block(data: bytes) -> bytes:

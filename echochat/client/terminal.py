@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from echochat.client.address import ServerAddress
 from echochat.client.conversation import Conversation
+from echochat.client.credentials import Credentials
 from echochat.client.keeper import Connected, Status, Stopped
 from echochat.client.keys import bind_keys
 from echochat.client.reconnecting import ReconnectingClient
@@ -38,13 +39,15 @@ def install_reactor() -> None:
     asyncioreactor.install(asyncio.new_event_loop())
 
 
-async def chat_in_terminal(reactor: Any, server: ServerAddress, name: str | None) -> None:
+async def chat_in_terminal(
+    reactor: Any, server: ServerAddress, name: str | None, credentials: Credentials | None
+) -> None:
     """
     Talk to a server until the user or the server has had enough.
 
     :raises CommandFailed: the server cannot be reached, or went away while nothing was joined that would be resumed.
     """
-    terminal = _Terminal(reactor, server, name)
+    terminal = _Terminal(reactor, server, name, credentials)
     talking = asyncio.ensure_future(terminal.run())
 
     def stop() -> Deferred[None]:
@@ -66,13 +69,13 @@ class _Terminal:
     One client, one terminal.
     """
 
-    def __init__(self, reactor: Any, server: ServerAddress, name: str | None) -> None:
+    def __init__(self, reactor: Any, server: ServerAddress, name: str | None, credentials: Credentials | None) -> None:
         self._server = server
         try:
             endpoint = server.endpoint(reactor)
         except ValueError as error:
             raise CommandFailed(f"cannot reach {server.name}: {error}") from error
-        self._client = ReconnectingClient(endpoint, reactor, name=name, on_status=self._told)
+        self._client = ReconnectingClient(endpoint, reactor, name=name, credentials=credentials, on_status=self._told)
         self._conversation = Conversation(self._client, self)
         self._topic: str | None = None
         self._session: PromptSession[str] = PromptSession(
@@ -95,6 +98,8 @@ class _Terminal:
             await self._client.start().asFuture(loop)
         except Exception as error:
             await self._close(0.0)
+            if isinstance(error, Stopped):
+                raise CommandFailed(f"{self._server.name}: {error}") from error
             raise CommandFailed(f"cannot reach {self._server.name}: {error}") from error
         self.show(("class:quiet", f"Connected to {self._server.name}. /help lists the commands, Ctrl-D leaves."))
         try:

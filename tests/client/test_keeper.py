@@ -307,14 +307,21 @@ class FarewellTests(ReconnectingTestCase):
 
     def test_turned_away(self) -> None:
         """
-        A server that has no room says so before anything was asked; it is tried again.
+        A server that has no room says so before anything was asked; it is tried again, and the user is told why.
         """
         self.server.accept()
         self.server.says("/err too-many connections: come again later")
         self.assertTrue(self.server.transport.aborted)
         self.drop(0.0)
+        turned_away = self.statuses[0]
+        assert isinstance(turned_away, Reconnecting)
+        self.assertEqual(str(turned_away.why), "too-many: connections: come again later")
         self.let_in()
         self.failureResultOf(self.started)
+        self.drop()
+        lost = self.statuses[-1]
+        assert isinstance(lost, Reconnecting)
+        self.assertIsInstance(lost.why, Disconnected)
 
     def test_violation(self) -> None:
         """

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.client.relay import Incoming, Outgoing, harmless_block
+from echochat.client.relay import Incoming, Outgoing, SigningIn, harmless_block
 
 
 def pour(stage: Outgoing | Incoming, data: bytes, size: int) -> bytes:
@@ -156,6 +156,48 @@ class IncomingTests(SynchronousTestCase):
         self.assertEqual(b"".join(passed), giant)
         self.assertLess(max(map(len, passed)), 1_300_000)
         self.assertEqual(incoming.replies, 1)
+
+
+class SigningInTests(SynchronousTestCase):
+    """
+    The answer to a login is known among whatever comes around it, and not passed on.
+    """
+
+    def test_accepted(self) -> None:
+        """
+        However the stream is cut, the answer is taken out of it, and all else goes on, also the line behind it.
+        """
+        for answer in (b"/ok login alice\r\n", b"/ok#l.1 token alice\n"):
+            for size in (1, 7, 100):
+                stream = b"/drain 5\r\n" + answer + b"/bye draining x\r\nrest"
+                signing_in, passed = SigningIn(), b""
+                for start in range(0, len(stream), size):
+                    chunk = stream[start : start + size]
+                    passed += chunk if signing_in.answered else signing_in.feed(chunk)
+                self.assertEqual(passed + signing_in.end(), b"/drain 5\r\n/bye draining x\r\nrest")
+                self.assertEqual((signing_in.answered, signing_in.refusal), (True, None))
+
+    def test_refused(self) -> None:
+        """
+        A refusal is kept with its reason, if there is one.
+        """
+        for answer, refusal in (
+            (b"/err login-failed no \xff\r\n", "login-failed no \ufffd"),
+            (b"/err#l slow-down wait\n", "slow-down wait"),
+            (b"/err\r\n", ""),
+        ):
+            signing_in = SigningIn()
+            self.assertEqual(signing_in.feed(answer), b"")
+            self.assertEqual((signing_in.answered, signing_in.refusal), (True, refusal))
+
+    def test_unanswered(self) -> None:
+        """
+        A connection that ends before the answer has no refusal, and nothing of what came is lost.
+        """
+        signing_in = SigningIn()
+        self.assertEqual(signing_in.feed(b"/bye banned x\r\n/okay\n/err"), b"/bye banned x\r\n/okay\n")
+        self.assertEqual(signing_in.end(), b"/err")
+        self.assertEqual((signing_in.answered, signing_in.refusal), (False, None))
 
 
 class HarmlessBlockTests(SynchronousTestCase):

@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from echochat.client.address import ServerAddress
+from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
-from echochat.client.keeper import Connected, Status
+from echochat.client.keeper import Connected, Status, Stopped
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.running import CommandFailed
 
@@ -43,7 +44,9 @@ class _Narrator:
         print(f"echochat: {harmless(text)}", file=sys.stderr, flush=True)
 
 
-async def keep_connected(reactor: Any, server: ServerAddress, name: str | None) -> ReconnectingClient:
+async def keep_connected(
+    reactor: Any, server: ServerAddress, name: str | None, credentials: Credentials | None
+) -> ReconnectingClient:
     """
     Connect, and from then on whenever it is necessary.
 
@@ -52,12 +55,17 @@ async def keep_connected(reactor: Any, server: ServerAddress, name: str | None) 
     narrator = _Narrator(server.name)
     reactor.addSystemEventTrigger("before", "shutdown", narrator.hush)
     try:
-        client = ReconnectingClient(server.endpoint(reactor), reactor, name=name, on_status=narrator.told)
+        client = ReconnectingClient(
+            server.endpoint(reactor), reactor, name=name, credentials=credentials, on_status=narrator.told
+        )
     except ValueError as error:
         raise CommandFailed(f"cannot reach {server.name}: {error}") from error
     try:
         await client.start()
     except Exception as error:
         await client.close(grace=0)
+        if isinstance(error, Stopped):
+            # It was reached, and said no.
+            raise CommandFailed(f"{server.name}: {error}") from error
         raise CommandFailed(f"cannot reach {server.name}: {error}") from error
     return client

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from echochat.client.address import ServerAddress
-from echochat.client.commands.server_option import name_option, server_option
+from echochat.client.commands.server_option import server_option
+from echochat.client.commands.sign_in import SignIn, sign_in_options
+from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
 from echochat.client.outcomes import Refused
 from echochat.client.protocol import Client, connect
@@ -34,7 +36,7 @@ What a server gives at most at once.
 @click.option("--before", type=click.IntRange(min=1), metavar="POS", help="Only what was published before.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 @server_option
-@name_option
+@sign_in_options
 def command(
     topic: str,
     file: str | None,
@@ -42,7 +44,7 @@ def command(
     before: int | None,
     as_json: bool,
     server: ServerAddress,
-    name: str | None,
+    sign_in: SignIn,
 ) -> None:
     """
     Print what was published in TOPIC, the oldest first.
@@ -59,13 +61,15 @@ def command(
     if not is_topic(topic):
         raise click.BadParameter(f"{topic!r} is not a topic")
     writer = Writer(as_json=as_json, shown=os.isatty(sys.stdout.fileno()), with_topic=False)
-    run_command(lambda reactor: _print_past(reactor, server, name, topic, last, before, writer))
+    credentials = sign_in.credentials()
+    run_command(lambda reactor: _print_past(reactor, server, sign_in.name, credentials, topic, last, before, writer))
 
 
 async def _print_past(
     reactor: Any,
     server: ServerAddress,
     name: str | None,
+    credentials: Credentials | None,
     topic: str,
     last: int,
     before: int | None,
@@ -75,12 +79,16 @@ async def _print_past(
         client = await connect(server.endpoint(reactor), reactor)
     except Exception as error:
         raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+    refuses = server.name
     try:
+        if credentials is not None:
+            await client.command(credentials.verb, *credentials.arguments)
         if name is not None:
             await client.command("nick", name)
+        refuses = topic
         past = await _read_past(client, topic, last, before)
     except Refused as refused:
-        raise CommandFailed(f"{topic}: {refused}") from refused
+        raise CommandFailed(f"{refuses}: {refused}") from refused
     except Exception as error:
         raise CommandFailed(f"lost {server.name}: {error}") from error
     await client.close()

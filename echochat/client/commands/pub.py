@@ -9,7 +9,9 @@ import click
 
 from echochat.client.address import ServerAddress
 from echochat.client.commands.connection import keep_connected
-from echochat.client.commands.server_option import name_option, server_option, to_topics
+from echochat.client.commands.server_option import server_option, to_topics
+from echochat.client.commands.sign_in import SignIn, sign_in_options
+from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
 from echochat.client.line_input import LineInput
 from echochat.client.outcomes import Refused
@@ -43,9 +45,9 @@ def _to_label(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--label", callback=_to_label, help="Names what is published: repeated under one NAME, it is done once.")
 @click.option("--positions", is_flag=True, help="Print the position of each text that was published.")
 @server_option
-@name_option
+@sign_in_options
 def command(
-    topic: str, text: str | None, label: str | None, positions: bool, server: ServerAddress, name: str | None
+    topic: str, text: str | None, label: str | None, positions: bool, server: ServerAddress, sign_in: SignIn
 ) -> None:
     """
     Publish TEXT in TOPIC, or without a TEXT each line of the standard input.
@@ -54,19 +56,21 @@ def command(
     is told on standard error, and those behind it are published all the same. When the server goes in the middle, this
     waits until it is back.
     """
-    run_command(lambda reactor: _publish(reactor, server, name, topic, text, label, positions))
+    credentials = sign_in.credentials_in_files() if text is None else sign_in.credentials()
+    run_command(lambda reactor: _publish(reactor, server, sign_in.name, credentials, topic, text, label, positions))
 
 
 async def _publish(
     reactor: Any,
     server: ServerAddress,
     name: str | None,
+    credentials: Credentials | None,
     topic: str,
     text: str | None,
     label: str | None,
     positions: bool,
 ) -> None:
-    client = await keep_connected(reactor, server, name)
+    client = await keep_connected(reactor, server, name, credentials)
     run = _Run(client, topic, label, positions)
     if text is not None:
         run.publish(text, label)

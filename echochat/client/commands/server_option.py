@@ -1,5 +1,5 @@
 """
-How every subcommand is told which server is meant, and under which name.
+How every subcommand is told which server is meant.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import click
 
 from echochat.client.address import ServerAddress, parse_server
 from echochat.client.commands.tls_options import tls_options
-from echochat.wire.names import is_name, is_topic
+from echochat.wire.names import is_topic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,12 +38,6 @@ def to_topics(
     return value
 
 
-def _to_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not is_name(value):
-        raise click.BadParameter(f"{value!r} is not a name: 1 to 32 of A-Z a-z 0-9 . _ - and a letter or digit first")
-    return value
-
-
 def server_option(function: Function) -> Function:
     """
     ``--server`` and the options for TLS: the function is given the ``server`` that they mean together.
@@ -56,10 +50,3 @@ def server_option(function: Function) -> Function:
         metavar="HOST[:PORT]|ENDPOINT",
         help="The server, 127.0.0.1:7007 unless told. [env: ECHOCHAT_SERVER]",
     )(tls_options(function))
-
-
-def name_option(function: Function) -> Function:
-    """
-    ``--name``, which is given to the function as ``name``, or None.
-    """
-    return click.option("--name", callback=_to_name, metavar="NAME", help="The name to have, as a guest.")(function)

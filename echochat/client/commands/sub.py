@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 
 from echochat.client.address import ServerAddress
 from echochat.client.commands.connection import keep_connected
-from echochat.client.commands.server_option import name_option, server_option, to_topics
+from echochat.client.commands.server_option import server_option, to_topics
+from echochat.client.commands.sign_in import SignIn, sign_in_options
 from echochat.client.cursor import Delivery
 from echochat.client.keeper import Stopped
 from echochat.client.outcomes import Refused
@@ -33,7 +34,7 @@ from echochat.wire.answers import Event
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 @server_option
-@name_option
+@sign_in_options
 def command(
     topics: tuple[str, ...],
     after: int | None,
@@ -43,7 +44,7 @@ def command(
     count: int | None,
     as_json: bool,
     server: ServerAddress,
-    name: str | None,
+    sign_in: SignIn,
 ) -> None:
     """
     Follow each TOPIC, and print what is published.
@@ -56,11 +57,12 @@ def command(
         raise click.UsageError("--after and --last exclude each other")
     if epoch is not None and after is None:
         raise click.UsageError("--epoch goes with --after")
+    credentials = sign_in.credentials()
     shown = os.isatty(sys.stdout.fileno())
     writer = Writer(as_json=as_json, shown=shown, with_topic=len(topics) > 1)
 
     async def follow(reactor: Any) -> None:
-        client = await keep_connected(reactor, server, name)
+        client = await keep_connected(reactor, server, sign_in.name, credentials)
         subscriptions = [
             client.subscribe(topic, after=after, epoch=epoch, last=last, presence=presence)
             for topic in dict.fromkeys(topics)
