@@ -3,15 +3,14 @@
 """
 
 import datetime
-import inspect
 import os
 import shlex
 import socket
 import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from click.testing import CliRunner, Result
+from click.testing import Result
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -20,15 +19,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, Subject, VerificationError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from echochat.client.authority import Authority, Issued
 from echochat.client.commands.certs import command
 from echochat.net.tls import certificate_name
 from echochat.net.tls.files import read_credentials, read_trust
+from tests.client.click_runner import make_runner
 from tests.client.processes import start_client, stop_program
 from tests.net.authority import Folder, make
 from tests.processes import start_server
-
-# click 8.1 mixes standard error into the output unless told; from 8.2 on they are apart, and it cannot be told.
-_APART: Final[dict[str, Any]] = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 
 
 class CertsTestCase(SynchronousTestCase):
@@ -40,7 +38,7 @@ class CertsTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp())
 
     def run_certs(self, *arguments: str) -> Result:
-        return CliRunner(**_APART).invoke(command, ["--directory", str(self.folder), *arguments])
+        return make_runner().invoke(command, ["--directory", str(self.folder), *arguments])
 
     def made(self, *arguments: str) -> str:
         result = self.run_certs(*arguments)
@@ -132,6 +130,27 @@ class FilesTests(CertsTestCase):
         (self.folder / "ca.pem").symlink_to("elsewhere")
         self.refused("cannot read")
         self.assertEqual(self.contents(), {})
+
+    def test_race(self) -> None:
+        """
+        Nothing is overwritten that somebody else makes in the same moment, and nothing is written through a link.
+        """
+        issue = Authority.issue_server
+        for make_it in (lambda path: path.write_bytes(b"theirs"), lambda path: path.symlink_to("elsewhere")):
+            self.folder = Path(self.mktemp())
+            theirs = self.folder / "server.key"
+
+            def meanwhile(
+                authority: Authority, *arguments: Any, make_it: Any = make_it, theirs: Any = theirs
+            ) -> Issued:
+                make_it(theirs)
+                return issue(authority, *arguments)
+
+            self.patch(Authority, "issue_server", meanwhile)
+            result = self.run_certs()
+            self.assertEqual((result.exit_code, result.stderr), (1, f"Error: cannot write {theirs}: File exists\n"))
+            self.assertFalse((self.folder / "elsewhere").exists())
+            self.assertTrue(theirs.is_symlink() or theirs.read_bytes() == b"theirs")
 
     def test_unwritable(self) -> None:
         """

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echochat import __version__
 from echochat.client import operator
 from echochat.client.cli import main
+from tests.client.click_runner import make_runner
 from tests.client.processes import start_client, stop_program
 from tests.processes import Server, start_server
 from tests.server.talking import Talker, talk_to
@@ -171,7 +172,7 @@ class NoServerTests(SynchronousTestCase):
         """
         Run an operator's command.
         """
-        return CliRunner().invoke(main, [*command, "--control", control or f"unix:{self.path}"], prog_name="echochat")
+        return make_runner().invoke(main, [*command, "--control", control or f"unix:{self.path}"], prog_name="echochat")
 
     def failed(self, result: Result, why: str) -> None:
         """
