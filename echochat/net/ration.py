@@ -39,7 +39,8 @@ class Ration:
 
         :return: whether it was done.
         """
-        if self._waiting or self._spent >= self._seconds:
+        # While anything waits, the turn's share is used up: nothing overtakes it.
+        if self._spent >= self._seconds:
             self._waiting.append(work)
             return False
         if not self._turning:

@@ -481,6 +481,17 @@ class LimitTests(ServiceTests):
             self.assertEqual(client.exchange().received, b"welcome\n")
         self.nothing_left(service)
 
+    def test_no_share_for_lines(self) -> None:
+        """
+        What comes after the handshake comes at once, however many handshakes there are.
+        """
+        service = Service(self.folder)
+        client = service.connect().exchange()
+        with mock.patch.object(service.handshakes.ration, "do", side_effect=AssertionError):
+            client.connection.send(b"there\n")
+            client.exchange()
+        self.assertEqual(service.greeters.made[0].received, b"hello\nthere\n")
+
     def test_gone_while_it_waits(self) -> None:
         """
         Who goes while its turn has not come is not missed.
