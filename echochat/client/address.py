@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from echochat.net.endpoints import client_endpoint
 
 if TYPE_CHECKING:
-    from echochat.net.tls.connecting import ClientFiles
+    from echochat.net.tls.client_files import ClientFiles
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 7007

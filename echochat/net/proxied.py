@@ -6,9 +6,6 @@ from listed sources only, and from those one is required: a port on which it wer
 address (HAProxy, *The PROXY protocol*, section 2).
 """
 
-from dataclasses import dataclass
-from ipaddress import IPv6Address as IPv6
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -31,6 +28,7 @@ from zope.interface import alsoProvides, directlyProvides, implementer, provided
 from echochat.net.deadlines import Deadlines
 from echochat.net.endpoints import server_endpoint, to_seconds
 from echochat.net.layers import listen_over
+from echochat.net.sources import Sources, parse_sources
 from echochat.wire.proxy import Address, ProxyHeader, ProxyHeaderError, ProxyHeaderReader, SocketAddress
 
 if TYPE_CHECKING:
@@ -44,33 +42,7 @@ WITHIN: Final = 3.0
 Seconds in which a header has to come: enough for one lost segment (section 2 of the same).
 """
 
-_UNIX: Final = "unix"
 _OPTIONS: Final = ("from", "within")
-
-
-@dataclass(frozen=True)
-class Sources:
-    """
-    Whose headers are believed.
-
-    :ivar networks: in CIDR notation; single addresses are networks too.
-    :ivar unix: whoever connects to a UNIX socket, since the socket's permissions say who may.
-    """
-
-    networks: tuple[Any, ...]
-    unix: bool = False
-
-    def has(self, address: IAddress | None) -> bool:
-        """
-        Tell whether a proxy at this address is believed.
-        """
-        host = getattr(address, "host", None)
-        if host is None:
-            return self.unix
-        parsed = ip_address(host.partition("%")[0])
-        if isinstance(parsed, IPv6) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self.networks)
 
 
 class ProxiedTransport(ProtocolWrapper):
@@ -252,27 +224,6 @@ def parse_server(reactor: Any, *arguments: str, **options: str) -> ProxiedServer
     behind = [quoteStringArgument(each).replace("=", "\\=") for each in arguments]
     behind += [f"{name}={quoteStringArgument(value)}" for name, value in options.items()]
     return ProxiedServerEndpoint(reactor, server_endpoint(reactor, ":".join(behind)), sources, seconds)
-
-
-def parse_sources(text: str) -> Sources:
-    """
-    Read addresses, networks and the word ``unix``, separated by commas.
-
-    :raises ValueError: one of them is neither, or there is none.
-    """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise ValueError("proxied: needs the proxies' addresses or networks: from=10.0.0.0/8,127.0.0.1")
-    networks = []
-    for word in words:
-        try:
-            networks += [ip_network(word)] if word != _UNIX else []
-        except ValueError:
-            raise ValueError(
-                f"proxied: {word} in from= is neither an address, nor a network, nor {_UNIX}; "
-                "colons are written \\: there"
-            ) from None
-    return Sources(tuple(networks), _UNIX in words)
 
 
 def _to_twisted(address: Address | None) -> IAddress | None:

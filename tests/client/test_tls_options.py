@@ -6,7 +6,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echochat.client.address import parse_server
-from echochat.net.tls.connecting import ClientFiles, TlsClientEndpoint
+from echochat.net.tls.client_files import ClientFiles
+from echochat.net.tls.connecting import TlsClientEndpoint
 from tests.client.processes import start_client, stop_program
 from tests.net.authority import alice
 from tests.net.recorders import Recorder, Recording

@@ -22,9 +22,11 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from echochat.net.endpoints import server_endpoint
 from echochat.net.lean import lean
-from echochat.net.proxied import ProxiedFactory, ProxiedTransport, parse_sources
+from echochat.net.proxied import ProxiedFactory, ProxiedTransport
+from echochat.net.sources import parse_sources
 from echochat.net.tls import peer_name
-from echochat.net.tls.connecting import ClientFiles, TlsClientEndpoint
+from echochat.net.tls.client_files import ClientFiles
+from echochat.net.tls.connecting import TlsClientEndpoint
 from echochat.wire.proxy import CHECKSUM, SocketAddress, UnixPath, encode_local, encode_v1, encode_v2
 from tests.net.authority import Folder, alice
 from tests.net.peers import Peer, connect

@@ -40,7 +40,7 @@ def tls_options(function: Function) -> Function:
 
 
 def _encrypt(server: ServerAddress, ca: str | None, cert: str | None, key: str | None) -> ServerAddress:
-    from echochat.net.tls.connecting import ClientFiles
+    from echochat.net.tls.client_files import ClientFiles
 
     try:
         return server.encrypted(ClientFiles(ca, cert, key))
