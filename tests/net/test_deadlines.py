@@ -36,7 +36,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertNotIn("a", self.deadlines)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_shorter(self) -> None:
+    def test_made_shorter(self) -> None:
         """
         Made shorter, they hold for those who wait already, and for those who come.
         """
@@ -48,7 +48,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.expired, [(4, "a"), (4, "b")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_longer(self) -> None:
+    def test_made_longer(self) -> None:
         """
         Made longer, nobody's time is cut, and nobody's who came before is made longer.
         """
