@@ -28,7 +28,6 @@ from tests.processes import TWISTD, Server, start_server
 POWER_CUT: Final = (sys.executable, "-m", "tests.history.powercut", "twisted.scripts.twistd:run")
 CHECKOUT: Final = str(Path(__file__).parents[2])
 LONGEST_WAIT: Final = 0.5
-CATCH_UP: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Plan:
     :ivar kills: how often the server is killed with ``kill -9``, and started again.
     :ivar cuts_power: whether what was not synced is lost with each kill.
     :ivar history: of which kind it is.
+    :ivar patience: seconds that subscribers have to catch up in the end.
     :ivar pace: seconds between the publishes of one publisher, on average.
     """
 
@@ -50,6 +50,7 @@ class Plan:
     cuts_power: bool = False
     history: str = "sqlite"
     pace: float = 0.004
+    patience: float = 120.0
 
 
 @dataclass
@@ -241,7 +242,7 @@ class Run:
         for text, position in self.ledger.acknowledged.items():
             topic = self.ledger.published[text]
             last[topic] = max(last[topic], position)
-        deadline = self._reactor.seconds() + CATCH_UP
+        deadline = self._reactor.seconds() + self._plan.patience
         while self._reactor.seconds() < deadline and not all(
             self._has(self.ledger.sight(name, topic), last[topic]) for name in self._subscribers for topic in last
         ):

@@ -36,40 +36,6 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertNotIn("a", self.deadlines)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_made_shorter(self) -> None:
-        """
-        Made shorter, they hold for those who wait already, and for those who come.
-        """
-        self.deadlines.set("a")
-        self.clock.advance(1)
-        self.deadlines.seconds = 3
-        self.deadlines.set("b")
-        self.clock.pump([1] * 20)
-        self.assertEqual(self.expired, [(4, "a"), (4, "b")])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_made_longer(self) -> None:
-        """
-        Made longer, nobody's time is cut, and nobody's who came before is made longer.
-        """
-        self.deadlines.set("a")
-        self.deadlines.seconds = 15
-        self.deadlines.set("b")
-        self.clock.pump([1] * 20)
-        self.assertEqual(self.expired, [(10, "a"), (15, "b")])
-
-    def test_no_longer(self) -> None:
-        """
-        Switched off, nobody expires who waited, or begins to.
-        """
-        self.deadlines.set("a")
-        self.deadlines.seconds = 0
-        self.deadlines.set("a")
-        self.deadlines.set("b")
-        self.clock.pump([1] * 20)
-        self.assertEqual(self.expired, [])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
     def test_cleared(self) -> None:
         """
         A key that was cleared does not expire; to clear one that was never set is nothing.
