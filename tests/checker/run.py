@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from echochat.client.outbox import Unconfirmed
 from echochat.client.reconnecting import Closed, ReconnectingClient
+from echochat.client.subscription import Subscription
 from echochat.wire.answers import Event, Gap
 from tests.checker.ledger import Ledger, Verdict
 from tests.checker.weather import Weather
@@ -92,6 +93,7 @@ class Run:
         self._weather: Weather | None = None
         self._clients: list[ReconnectingClient] = []
         self._subscribers: dict[str, ReconnectingClient] = {}
+        self._followings: dict[tuple[str, str], Subscription] = {}
         self.ledger = Ledger()
         self.faults = Faults()
 
@@ -221,7 +223,9 @@ class Run:
         for topic in self._topics:
             sight = self.ledger.sight(name, topic)
             last = max([sight.events[-1][0] if sight.events else 0, *(upto for _, upto in sight.gaps)])
-            following = client.subscribe(topic, after=last)
+            before = self._followings.get((name, topic))
+            following = client.subscribe(topic, after=last, epoch=before.epoch if before is not None else None)
+            self._followings[name, topic] = following
             Deferred.fromCoroutine(self._follow(name, topic, following)).addErrback(
                 lambda failure: failure.trap(Closed, CancelledError)
             )
