@@ -71,6 +71,7 @@ class Exchange:
         self._queued = 0
         self._turn: IDelayedCall | None = None
         self._listeners: list[Deferred[list[TopicState]]] = []
+        self._listing = False
 
     # Called by the service
 
@@ -123,13 +124,13 @@ class Exchange:
 
     def topics(self) -> Deferred[list[TopicState]]:
         """
-        All topics. Whoever asks while the history is being asked already gets the same answer: many may ask at once,
-        and there may be many topics.
+        All topics. Those who ask while the history is being asked already get one answer together, when it is asked
+        again: many may ask at once, there may be many topics, and nobody is told less than there was when they asked.
         """
         waiting: Deferred[list[TopicState]] = Deferred()
         self._listeners.append(waiting)
-        if len(self._listeners) == 1:
-            self.history.topics().addBoth(self._tell_topics)
+        if not self._listing:
+            self._list_topics()
         return waiting
 
     def follow(self, topic: str) -> Deferred[None]:
@@ -157,11 +158,19 @@ class Exchange:
     def _opened(self, _: None) -> None:
         self.hub.head = self.history.head
 
-    def _tell_topics(self, topics: list[TopicState] | Failure) -> None:
+    def _list_topics(self) -> None:
         listeners, self._listeners = self._listeners, []
+        self._listing = True
+        self.history.topics().addBoth(self._tell_topics, listeners)
+
+    def _tell_topics(self, topics: list[TopicState] | Failure, listeners: list[Deferred[list[TopicState]]]) -> None:
+        self._listing = False
         for listener in listeners:
+            # One that was cancelled has been called.
             if not listener.called:
                 listener.callback(topics)
+        if self._listeners and not self._listing:
+            self._list_topics()
 
     def _look_later(self) -> None:
         if self._turn is None and self._runs:

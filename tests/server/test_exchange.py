@@ -4,7 +4,7 @@ Tests for :mod:`echochat.server.exchange`.
 
 from collections.abc import Mapping, Sequence
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import CancelledError, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -188,6 +188,37 @@ class ExchangeTests(SynchronousTestCase):
         """
         self.exchange.became_unavailable("the disk is full")
         self.exchange.became_available()
+
+    def test_topics_for_many(self) -> None:
+        """
+        However many ask for all topics at once, the history is asked twice at most: those who asked while it was being
+        asked are told together what there was then, and who has gone in between is not missed.
+        """
+        publish = Draft("lobby", "alice", "hi", None, 0)
+        first = self.exchange.topics()
+        self.history.look()
+        self.history.publish(publish)
+        others = [self.exchange.topics() for _ in range(3)]
+        self.assertEqual(len(self.history.questions), 1)
+        others[0].cancel()
+        self.failureResultOf(others[0], CancelledError)
+        self.history.answer()
+        self.assertEqual(self.successResultOf(first), [])
+        self.assertEqual(len(self.history.questions), 1)
+        self.history.answer()
+        for each in others[1:]:
+            self.assertEqual([state.topic for state in self.successResultOf(each)], ["lobby"])
+        self.assertEqual(self.history.questions, [])
+
+    def test_topics_fail(self) -> None:
+        """
+        Who asks for all topics when the history cannot tell them is told so, and who asks later is not.
+        """
+        waiting = [self.exchange.topics() for _ in range(2)]
+        self.history.refuse(HistoryUnavailable("no"))
+        self.failureResultOf(waiting[0], HistoryUnavailable)
+        self.history.answer()
+        self.assertEqual(self.successResultOf(waiting[1]), [])
 
     def test_follows_while_anybody_does(self) -> None:
         """
