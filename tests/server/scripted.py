@@ -2,7 +2,7 @@
 A history that does each thing when it is told to: for tests of what happens in between.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class ScriptedHistory:
     :param shared: whether this is a log that many servers share: the receiver is given the followed topics' events
         only, and not those of others that it has not asked for.
     :ivar prompt: questions are answered at once; what is appended still waits.
+    :ivar prompt_kinds: the same, for some questions only.
     :ivar log: all that was ever stored, with what retention took.
     :ivar questions: that are not answered yet, oldest first.
     :ivar appends: that are not stored yet.
@@ -63,6 +64,7 @@ class ScriptedHistory:
         self.waiting = 0
         self.status = Status()
         self.prompt = False
+        self.prompt_kinds: Collection[str] = ()
         self.log: list[Event] = []
         self.floors: dict[str, int] = {}
         self.damaged: dict[int, int | None] = {}
@@ -246,7 +248,7 @@ class ScriptedHistory:
     def _ask(self, kind: str, topic: str, compute: Callable[[], Any]) -> "Deferred[Any]":
         question = Question(kind, topic, Deferred(lambda _: self.questions.remove(question)), compute)
         self.questions.append(question)
-        if self.prompt:
+        if self.prompt or kind in self.prompt_kinds:
             self.answer(self.questions.index(question))
         return question.deferred
 

@@ -3,6 +3,7 @@ Tests for :mod:`echochat.server.subscription`, and for the hub and the participa
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -514,14 +515,23 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.number = 0
 
-    @initialize(shared=st.booleans(), memory=st.sampled_from([0, 600, 3_000]))
-    def begin(self, shared: bool, memory: int) -> None:
+    @initialize(
+        shared=st.booleans(),
+        memory=st.sampled_from([0, 600, 3_000]),
+        prompt=st.sampled_from([(), ("follow", "topic", "read_before")]),
+    )
+    def begin(self, shared: bool, memory: int, prompt: tuple[str, ...]) -> None:
         self.history = ScriptedHistory(shared)
+        self.history.prompt_kinds = prompt
         self.memory = memory
         self.room = Room(self.history)
         self.room.exchange.hub = Hub(memory=memory)
         self.writer = self.room.connect()
         self.witnesses = [Witness(self.room.connect(), self.history) for _ in range(3)]
+        # An example in which nobody follows anything tells nothing.
+        for index, each in enumerate(self.witnesses):
+            each.subscribe(Wish("lobby"), presence=index == 0)
+            self.history.answer_all()
 
     @rule(topic=st.sampled_from(TOPICS), count=st.integers(1, 6), size=st.sampled_from([1, 20, 70, 300]))
     def publish(self, topic: str, count: int, size: int) -> None:
@@ -582,18 +592,22 @@ class Machine(RuleBasedStateMachine):
         self.number += 1
         self.witnesses[who].client.say(f"/nick n{self.number}\n".encode())
 
-    @rule(who=st.integers(0, 2))
-    def be_full(self, who: int) -> None:
-        self.witnesses[who].client.be_full()
-
-    @rule(who=st.integers(0, 2), size=st.sampled_from([None, 10, 500]))
-    def read(self, who: int, size: int | None) -> None:
-        self.witnesses[who].client.read(size)
+    @rule(who=st.integers(0, 2), size=st.sampled_from(["nothing", 10, 500, None, None]))
+    def read(self, who: int, size: Any) -> None:
+        client = self.witnesses[who].client
+        if size == "nothing":
+            client.be_full()
+        else:
+            client.read(size)
 
     @rule(who=st.integers(0, 2))
     def reconnect(self, who: int) -> None:
+        known = self.witnesses[who].following
         self.witnesses[who].client.vanish()
         self.witnesses[who] = Witness(self.room.connect(), self.history)
+        for topic, following in known.items():
+            after = 0 if following.lead is not None else following.at
+            self.witnesses[who].subscribe(Wish(topic, after=after, epoch=self.history.epoch))
 
     @precondition(lambda self: self.history.questions)
     @rule(which=st.integers(0, 20))
@@ -604,6 +618,17 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 20))
     def answer(self, which: int) -> None:
         self.history.answer(which % len(self.history.questions))
+
+    @rule()
+    def look_at_all(self) -> None:
+        for each in self.history.questions:
+            each.look()
+
+    @rule(topic=st.sampled_from(TOPICS))
+    def publish_now(self, topic: str) -> None:
+        self.number += 1
+        self.history.publish(draft(f"{self.number} z", topic))
+        self.history.tell()
 
     @rule()
     def answer_all(self) -> None:
@@ -693,7 +718,7 @@ class PromiseTests(SynchronousTestCase):
                 deadline=None,
                 database=None,
                 max_examples=300,
-                stateful_step_count=50,
+                stateful_step_count=80,
                 suppress_health_check=list(HealthCheck),
             ),
         )
