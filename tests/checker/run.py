@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from echochat.client.outbox import Unconfirmed
+from echochat.client.outcomes import Refused
 from echochat.client.reconnecting import Closed, ReconnectingClient
 from echochat.client.subscription import Subscription
 from echochat.wire.answers import Event, Gap
@@ -227,7 +228,7 @@ class Run:
             following = client.subscribe(topic, after=last, epoch=before.epoch if before is not None else None)
             self._followings[name, topic] = following
             Deferred.fromCoroutine(self._follow(name, topic, following)).addErrback(
-                lambda failure: failure.trap(Closed, CancelledError)
+                lambda failure: failure.trap(Closed, CancelledError, Refused)
             )
 
     async def _follow(self, name: str, topic: str, following: Any) -> None:

@@ -63,7 +63,8 @@ class ReadersTests(TestCase):
         await gatherResults(occupied)
         # As many as there are threads are under way at once, and may end in any order.
         for place, n in enumerate(self.order):
-            self.assertLess(abs(int(str(n)) - place), THREADS)
+            # A thread may be kept from the processor while the others go on.
+            self.assertLess(abs(int(str(n)) - place), 10 * THREADS)
 
     async def test_a_cancelled_read_is_not_made(self) -> None:
         """

@@ -383,7 +383,7 @@ class FloodTests(SecurityTestCase):
         self.assertGreaterEqual(admitted, THREADS + WAITING)
         self.assertGreater(slowed, 0, "the queue is not bounded")
         # What it really is, the benchmarks say: this machine may be busy with anything.
-        self.assertLess(p99_during, max(20 * p99_before, 0.25))
+        self.assertLess(p99_during, max(20 * p99_before, 1.0))
         items, _ = await self.operate("/status")
         self.assertIn("connections in all: 502", items)
         await self.leave(server)
