@@ -3,51 +3,29 @@ What an operator may ask of a running server.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from txaio.tx import make_logger
-
 from echochat import __version__
+from echochat.daemon.reloads import Reloads
 from echochat.server.bans import canonical
 from echochat.server.factory import EchoChatFactory
-
-Reload = Callable[[], Awaitable[None] | None]
-"""
-Reads something again. Raises, with one sentence, when it keeps what it had.
-"""
 
 
 class Operations:
     """
-    Status, reload, kicks, bans, draining.
+    Status, kicks, bans, draining.
 
     :param factory: the server.
     :param stop: begins an orderly stop of the process.
+    :ivar reloads: what is read again.
     """
-
-    log = make_logger()
 
     def __init__(self, factory: EchoChatFactory, stop: Callable[[], None]) -> None:
         self._factory = factory
         self._stop = stop
-        self._reloads: list[tuple[str, Reload]] = []
-        self._afterwards: list[Callable[[], None]] = []
+        self.reloads = Reloads()
         self._began = factory.clock.seconds()
-
-    def reloads(self, what: str, reload: Reload) -> None:
-        """
-        Reload this too, when it is asked for.
-
-        :param what: names it, for people.
-        """
-        self._reloads.append((what, reload))
-
-    def afterwards(self, look: Callable[[], None]) -> None:
-        """
-        Call this when everything has been reloaded.
-        """
-        self._afterwards.append(look)
 
     def status(self) -> dict[str, str | int | float]:
         """
@@ -80,28 +58,6 @@ class Operations:
             "history failures": history.failures,
             **ended,
         }
-
-    async def reload(self) -> dict[str, str]:
-        """
-        Read again what can change while the server runs. What is broken is kept as it was.
-
-        :return: for each thing, ``reloaded`` or why not.
-        """
-        results = {}
-        for what, reload in self._reloads:
-            try:
-                waiting = reload()
-                if waiting is not None:
-                    await waiting
-            except Exception as error:
-                results[what] = f"kept as it was: {error}"
-                self.log.error("not reloaded, {what}: {why}", what=what, why=str(error))
-            else:
-                results[what] = "reloaded"
-                self.log.info("reloaded, {what}", what=what)
-        for look in self._afterwards:
-            look()
-        return results
 
     def kick(self, who: str) -> int:
         """

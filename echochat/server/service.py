@@ -2,42 +2,26 @@
 A server's life: listen, serve, drain, stop.
 """
 
-import os
-import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred, succeed
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
+from echochat.daemon.control import ControlFactory
+from echochat.daemon.ports import Ports
 from echochat.history.errors import HistoryRefused
-from echochat.net.endpoints import server_endpoint
 from echochat.net.gate import Gate
-from echochat.net.tls import TlsPort, reload_ports
-from echochat.net.tls.files import TlsFileError
-from echochat.server.control import ControlFactory
+from echochat.net.tls import TlsPort
 from echochat.server.factory import GRACE, EchoChatFactory
-
-KEEPALIVE_IDLE = 60
-"""
-Seconds after which the kernel asks a silent peer whether it is there; with three more tries, 15 s apart, one that has
-vanished is found within two minutes.
-"""
-
 
 CLOSING = 20.0
 """
 Seconds that the history has to close.
 """
-
-
-class CannotStart(Exception):
-    """
-    The service cannot start. The message says why in one sentence, for whoever starts the process: end it with that.
-    """
 
 
 class EchoChatService(Service):
@@ -50,6 +34,7 @@ class EchoChatService(Service):
     :param endpoints: where to listen, as Twisted's endpoint strings.
     :param control: where to listen for operators, and what serves them.
     :param fail: is told in one sentence why the service cannot go on, when that shows after it was started.
+    :ivar ports: where it listens.
     """
 
     log = make_logger()
@@ -63,13 +48,12 @@ class EchoChatService(Service):
         fail: Callable[[str], None],
         control: tuple[str, ControlFactory] | None = None,
     ) -> None:
-        self._reactor = reactor
+        self.ports = Ports(reactor, fail)
         self._factory = factory
         self._gate = gate
         self._endpoints = endpoints
         self._fail = fail
         self._control = control
-        self._ports: list[Any] = []
         self._has_begun = False
         self._hurry: Deferred[None] = Deferred()
 
@@ -99,23 +83,6 @@ class EchoChatService(Service):
         if not self._hurry.called:
             self._hurry.callback(None)
 
-    def reload_certificates(self) -> None:
-        """
-        Have every port with TLS read its files again.
-
-        :raises TlsFileError: one of them cannot: it keeps what it had.
-        """
-        problems = reload_ports(self._ports)
-        if problems:
-            raise TlsFileError("; ".join(map(str, problems)))
-
-    @property
-    def addresses(self) -> list[Any]:
-        """
-        Where the service listens, as Twisted's addresses.
-        """
-        return [port.getHost() for port in self._ports]
-
     # Ours
 
     def _listen(self) -> None:
@@ -123,40 +90,12 @@ class EchoChatService(Service):
         # Whoever comes before the history is open waits, instead of being told that it is not.
         self._gate.hold()
         if self._control is not None:
-            self._begin(self._listen_for_operators, self._control[0])
+            self.ports.listen_for_operators(*self._control)
         for endpoint in self._endpoints:
-            self._begin(self._listen_on, endpoint)
+            self.ports.listen(endpoint, self._factory, partial(self._listening, endpoint))
 
-    def _begin(self, listen: Callable[[str], Deferred[None]], endpoint: str) -> None:
-        listening = maybeDeferred(listen, endpoint)
-        result = getattr(listening, "result", None)
-        if isinstance(result, Failure):
-            # Raised from here it ends the start; an exception in a callback would be kept by the Deferred.
-            listening.addErrback(lambda _: None)
-            raise CannotStart(_why_deaf(endpoint, result))
-        listening.addErrback(self._deaf_after_all, endpoint)
-
-    def _listen_for_operators(self, endpoint: str) -> Deferred[None]:
-        assert self._control is not None
-        # Without the mask everybody could open the socket between its making and Twisted's chmod.
-        mask = os.umask(0o177)
-        try:
-            listening: Deferred[Any] = server_endpoint(self._reactor, f"{endpoint}:mode=600").listen(self._control[1])
-        finally:
-            os.umask(mask)
-        return listening.addCallback(self._ports.append)
-
-    def _listen_on(self, endpoint: str) -> Deferred[None]:
-        listening: Deferred[Any] = server_endpoint(self._reactor, endpoint).listen(self._factory)
-        return listening.addCallback(self._listening, endpoint)
-
-    def _deaf_after_all(self, failure: Failure, endpoint: str) -> None:
-        self._fail(_why_deaf(endpoint, failure))
-
-    def _listening(self, port: Any, endpoint: str) -> None:
-        self._ports.append(port)
+    def _listening(self, endpoint: str, port: Any) -> None:
         self._gate.guard(port)
-        _prepare(getattr(port, "socket", None))
         address = port.getHost()
         host = getattr(address, "host", None)
         if host is None:
@@ -177,8 +116,7 @@ class EchoChatService(Service):
         self._fail(failure.getErrorMessage())
 
     async def _stop(self) -> None:
-        ports, self._ports = self._ports, []
-        await DeferredList([port.stopListening() or succeed(None) for port in ports], consumeErrors=True)
+        await self.ports.close()
         factory = self._factory
         seconds = factory.settings.drain
         if factory.connections and seconds > 0:
@@ -220,26 +158,3 @@ class EchoChatService(Service):
             if self._hurry.called:
                 # Each hurry is for one wait: the next one, when it comes before any.
                 self._hurry = Deferred()
-
-
-def _why_deaf(endpoint: str, failure: Failure) -> str:
-    error: object = failure.value
-    if isinstance(error, CannotListenError):
-        error = error.socketError
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"cannot listen on {endpoint}: {reason}"
-
-
-def _prepare(listening: socket.socket | None) -> None:
-    """
-    Set what connections inherit from the socket that accepts them: no system call for each, then.
-    """
-    if listening is None or listening.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # Without this an event waits for the acknowledgement of the one before it: 40 ms with delayed acknowledgements.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)

@@ -1,112 +1,15 @@
 """
-What can be set about a server: one table for the command line, the configuration file and the documentation.
+What can be set about a server.
 """
 
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from echochat.daemon.readers import one_of, seconds, text, unix_endpoint, whole
+from echochat.daemon.settings import Setting, read_settings
 from echochat.history.records import Retention
 from echochat.wire.lines import MAX_LINE
-
-
-class SettingError(Exception):
-    """
-    Something was set to what it cannot be. The message is one sentence that names it and says what it may be.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """
-    One thing that can be set.
-
-    :ivar name: as on the command line and in the file.
-    :ivar read: makes a value from what was written.
-    :ivar help: one line for ``--help``.
-    :ivar repeatable: several may be given; the value is a tuple then.
-    :raises ValueError: by ``read``; its message says what the value may be.
-    """
-
-    name: str
-    read: Callable[[str], Any]
-    help: str
-    repeatable: bool = False
-
-    @property
-    def attribute(self) -> str:
-        """
-        The name of the attribute of the settings that has it.
-        """
-        return self.name.replace("-", "_")
-
-
-def whole(lowest: int, highest: int) -> Callable[[str], int]:
-    """
-    Read a whole number within bounds.
-    """
-
-    def read(written: str) -> int:
-        try:
-            number = int(written)
-        except ValueError:
-            number = lowest - 1
-        if not lowest <= number <= highest:
-            raise ValueError(f"a whole number from {lowest} to {highest}")
-        return number
-
-    return read
-
-
-def seconds(highest: float) -> Callable[[str], float]:
-    """
-    Read a time in seconds: 0 to ``highest``, fractions allowed.
-    """
-
-    def read(written: str) -> float:
-        try:
-            number = float(written)
-        except ValueError:
-            number = -1.0
-        if not 0 <= number <= highest:
-            raise ValueError(f"seconds from 0 to {highest:g}")
-        return number
-
-    return read
-
-
-def text(written: str) -> str:
-    """
-    Read a text that is not empty.
-    """
-    if not written:
-        raise ValueError("not empty")
-    return written
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """
-    Read one of a few words.
-    """
-
-    def read(written: str) -> str:
-        if written not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
-        return written
-
-    return read
-
-
-def unix_endpoint(written: str) -> str:
-    """
-    Read where a UNIX socket is: ``unix:PATH``.
-    """
-    if not written.startswith("unix:") or written == "unix:":
-        raise ValueError("of the form unix:PATH")
-    return written
-
 
 SETTINGS: Final = (
     Setting(
@@ -193,57 +96,10 @@ class ServerSettings:
     control: str | None = None
 
 
-def read_config(path: str) -> dict[str, Any]:
+def make_settings(written: Mapping[str, Any], config: Mapping[str, Any], where: str) -> ServerSettings:
     """
-    Read a configuration file (TOML): the names of the command line, without the dashes before them.
+    The settings of a server: see :func:`echochat.daemon.settings.read_settings`.
 
-    :raises SettingError: the file cannot be read, or is not TOML, or has a table.
-    """
-    try:
-        written = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise SettingError(f"the configuration file {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"the configuration file {path} is not TOML: {error}") from None
-    return written
-
-
-def make_settings(
-    written: Mapping[str, Any],
-    config: Mapping[str, Any],
-    where: str,
-    table: Sequence[Setting] = SETTINGS,
-) -> ServerSettings:
-    """
-    Combine what the command line says with what the configuration file says; the command line wins.
-
-    :param written: by name, what was given on the command line: texts, or lists of them.
-    :param config: by name, what the file has.
-    :param where: the file's name, for what is said about it.
     :raises SettingError: a name is unknown or a value is wrong.
     """
-    known = {setting.name: setting for setting in table}
-    for name in config:
-        if name not in known:
-            raise SettingError(f"{where}: {name} is not a setting; there are {', '.join(known)}")
-    values: dict[str, Any] = {}
-    for name, setting in known.items():
-        if name in written:
-            values[setting.attribute] = _read(setting, written[name], f"--{name}")
-        elif name in config:
-            values[setting.attribute] = _read(setting, config[name], f"{where}: {name}")
-    assert {setting.attribute for setting in table} <= {field.name for field in fields(ServerSettings)}
-    return ServerSettings(**values)
-
-
-def _read(setting: Setting, written: Any, what: str) -> Any:
-    given = written if isinstance(written, list) else [written]
-    if setting.repeatable and not given:
-        raise SettingError(f"{what} is one value or several, not none")
-    if any(isinstance(each, bool | dict | list) for each in given) or (not setting.repeatable and len(given) != 1):
-        raise SettingError(f"{what} is one value: a number or a text{', or a list of them' * setting.repeatable}")
-    try:
-        values = tuple(setting.read(str(each)) for each in given)
-    except ValueError as error:
-        raise SettingError(f"{what} is {error}") from None
-    return values if setting.repeatable else values[0]
+    return ServerSettings(**read_settings(written, config, where, SETTINGS))

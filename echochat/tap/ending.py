@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.error import ReactorNotRunning
 from txaio.tx import make_logger
 
-from echochat.server.service import CannotStart
+from echochat.daemon.ports import CannotStart
 
 
 def tell_refusals_in_one_line() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
+from echochat.daemon.control import ControlFactory, ControlProtocol
 from echochat.identity.files import FileRefused
-from echochat.server.control import ControlFactory, ControlProtocol
+from echochat.server.control import commands
 from echochat.server.operations import Operations
 from tests.server.house import ELSEWHERE, HouseTestCase
 
@@ -44,7 +45,7 @@ class ControlTests(HouseTestCase):
         """
         An operator connects.
         """
-        protocol = ControlFactory(self.operations).buildProtocol(None)
+        protocol = ControlFactory(commands(self.operations)).buildProtocol(None)
         protocol.makeConnection(StringTransport())
         return protocol
 
@@ -82,13 +83,13 @@ class ControlTests(HouseTestCase):
         """
         What was reloaded, by name; and an error when something was kept, after all items.
         """
-        self.operations.reloads("the moon", lambda: None)
+        self.operations.reloads.add("the moon", lambda: None)
         self.assertEqual(self.say(b"/reload\r\n"), b"/info the moon: reloaded\r\n/ok reload 1\r\n")
 
         def refuse() -> None:
             raise FileRefused("it is broken")
 
-        self.operations.reloads("the sun", refuse)
+        self.operations.reloads.add("the sun", refuse)
         answer = self.say(b"/reload#x\r\n")
         self.assertRegex(
             answer,
@@ -168,7 +169,7 @@ class ControlTests(HouseTestCase):
         However the bytes are cut into segments, the answers are the same.
         """
         self.operations = Operations(self.house.factory, self.stop)
-        self.operations.reloads("the moon", lambda: None)
+        self.operations.reloads.add("the moon", lambda: None)
         self.protocol = self.connect()
         places = [0, *sorted(cuts), len(SCRIPT)]
         answer = b"".join(self.say(SCRIPT[start:end]) for start, end in pairwise(places) if start < end)
@@ -179,7 +180,7 @@ class ControlTests(HouseTestCase):
         A command waits until the one before it has been answered.
         """
         waiting: Deferred[None] = Deferred()
-        self.operations.reloads("the moon", lambda: waiting)
+        self.operations.reloads.add("the moon", lambda: waiting)
         self.assertEqual(self.say(b"/reload#1\r\n/kick#2 a\r\n"), b"")
         waiting.callback(None)
         transport: Any = self.protocol.transport
@@ -190,7 +191,7 @@ class ControlTests(HouseTestCase):
         On another connection one is served meanwhile.
         """
         waiting: Deferred[None] = Deferred()
-        self.operations.reloads("the moon", lambda: waiting)
+        self.operations.reloads.add("the moon", lambda: waiting)
         self.say(b"/reload\r\n")
         self.protocol = self.connect()
         self.assertEqual(self.say(b"/kick a\r\n"), b"/ok kick 0\r\n")

@@ -30,14 +30,14 @@ class OperationsTestCase(HouseTestCase):
             self.stops += 1
 
         operations = Operations(self.house.factory, stop)
-        operations.afterwards(self.house.factory.look_again)
+        operations.reloads.afterwards(self.house.factory.look_again)
         return operations
 
     def reload(self, operations: Operations) -> dict[str, str]:
         """
         Reload, and what came of it.
         """
-        return self.successResultOf(Deferred.fromCoroutine(operations.reload()))
+        return self.successResultOf(Deferred.fromCoroutine(operations.reloads.reload()))
 
 
 class StatusTests(OperationsTestCase):
@@ -121,9 +121,9 @@ class ReloadTests(OperationsTestCase):
         self.open()
         operations = self.operate()
         done: list[str] = []
-        operations.reloads("one", lambda: done.append("one"))
-        operations.reloads("two", lambda: done.append("two"))
-        operations.afterwards(lambda: done.append("looked"))
+        operations.reloads.add("one", lambda: done.append("one"))
+        operations.reloads.add("two", lambda: done.append("two"))
+        operations.reloads.afterwards(lambda: done.append("looked"))
         self.assertEqual(self.reload(operations), {"one": "reloaded", "two": "reloaded"})
         self.assertEqual(done, ["one", "two", "looked"])
 
@@ -139,9 +139,9 @@ class ReloadTests(OperationsTestCase):
         def refuse() -> None:
             raise FileRefused("the file f:3 is wrong")
 
-        operations.reloads("the accounts", refuse)
-        operations.reloads("the rules", lambda: done.append("rules"))
-        operations.afterwards(lambda: done.append("looked"))
+        operations.reloads.add("the accounts", refuse)
+        operations.reloads.add("the rules", lambda: done.append("rules"))
+        operations.reloads.afterwards(lambda: done.append("looked"))
         results = self.reload(operations)
         self.assertEqual(results, {"the accounts": "kept as it was: the file f:3 is wrong", "the rules": "reloaded"})
         self.assertEqual(done, ["rules", "looked"])
@@ -155,8 +155,8 @@ class ReloadTests(OperationsTestCase):
         operations = self.operate()
         answers: list[Deferred[None]] = [Deferred(), Deferred()]
         for number in range(2):
-            operations.reloads(str(number), lambda number=number: answers[number])  # type: ignore[misc]  # bound early
-        reloading = Deferred.fromCoroutine(operations.reload())
+            operations.reloads.add(str(number), lambda number=number: answers[number])  # type: ignore[misc]  # bound early
+        reloading = Deferred.fromCoroutine(operations.reloads.reload())
         answers[0].callback(None)
         self.assertNoResult(reloading)
         answers[1].errback(FileRefused("no"))
@@ -176,7 +176,7 @@ class ReloadTests(OperationsTestCase):
             things["rules"] = (house.rules_path, house.rules.reload)
             things["key"] = (house.key_path, house.tokens.reload)
             for what, (_, reload) in things.items():
-                operations.reloads(what, reload)
+                operations.reloads.add(what, reload)
             path = things[broken][0]
             visitor = house.connect()
             visitor.log_in()

@@ -9,10 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 from twisted.trial.unittest import TestCase
 
+from echochat.daemon import ports as ports_module
+from echochat.daemon.ports import KEEPALIVE_IDLE, CannotStart
 from echochat.net.gate import Gate
-from echochat.server import service as service_module
 from echochat.server.factory import GRACE
-from echochat.server.service import CannotStart, EchoChatService
+from echochat.server.service import EchoChatService
 from tests.net.lean.runs import MEGABYTE, SMALL, OverLean, OverPlain
 from tests.net.peers import Peer, connect
 from tests.server.serving import Serving, make_factory
@@ -35,7 +36,7 @@ class ServiceGuarantees(Serving):
         service = self.make(*endpoints, **settings)
         service.privilegedStartService()
         service.startService()
-        for port in service._ports:
+        for port in service.ports._open:
             self.listening(port)
         # The history in memory opens at once.
         await self.a_turn()
@@ -53,17 +54,17 @@ class ServiceGuarantees(Serving):
         await stopped
 
     async def connected(self, service: EchoChatService, number: int) -> list[Peer]:
-        return [await self.client(service.addresses[0]) for _ in range(number)]
+        return [await self.client(service.ports.addresses[0]) for _ in range(number)]
 
     async def test_serves_on_all_endpoints(self) -> None:
         """
         It listens everywhere it was told to, and says where and how to try it.
         """
         service = await self.start(TCP, f"unix:{self.folder()}/socket", TCP)
-        for address in service.addresses:
+        for address in service.ports.addresses:
             self.assertEqual(await self.ask(await self.client(address), b"hello\n"), b"HELLO\n")
         log = [formatEvent(event) for event in self.events]
-        port = service.addresses[0].port
+        port = service.ports.addresses[0].port
         told = (
             f"listening on 127.0.0.1 port {port}: try it with: nc 127.0.0.1 {port}, or: echochat chat 127.0.0.1:{port}"
         )
@@ -76,7 +77,7 @@ class ServiceGuarantees(Serving):
         How to try a server that listens on all interfaces is told with a name that works.
         """
         service = await self.start("tcp:0")
-        port = service.addresses[0].port
+        port = service.ports.addresses[0].port
         told = [formatEvent(event) for event in self.events]
         self.assertTrue(any(f"nc localhost {port}" in str(line) for line in told))
         await self.stop(service)
@@ -111,7 +112,7 @@ class ServiceGuarantees(Serving):
             def listen(self, factory: object) -> Deferred[Any]:
                 return listening
 
-        self.patch(service_module, "server_endpoint", lambda reactor, endpoint: Slow())
+        self.patch(ports_module, "server_endpoint", lambda reactor, endpoint: Slow())
         service = await self.start("slow:1")
         self.assertEqual(self.told, [])
         listening.errback(OSError(5, "Input/output error"))
@@ -127,7 +128,7 @@ class ServiceGuarantees(Serving):
         self.patch(self.factory.exchange.history, "open", lambda receiver: opening)
         service.privilegedStartService()
         service.startService()
-        [port] = service._ports
+        [port] = service.ports._open
         peer = self.owned(connect(self.listening(port).getHost()))
         await peer.send(b"hello\n")
         await self.round_trip()
@@ -149,7 +150,7 @@ class ServiceGuarantees(Serving):
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
         ):
             self.assertTrue(accepted.getsockopt(level, option))
-        self.assertEqual(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), service_module.KEEPALIVE_IDLE)
+        self.assertEqual(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), KEEPALIVE_IDLE)
         await self.stop(service)
 
     async def test_drain(self) -> None:
@@ -158,7 +159,7 @@ class ServiceGuarantees(Serving):
         who stay, and has stopped when they have gone.
         """
         service = await self.start(drain=20)
-        address = service.addresses[0]
+        address = service.ports.addresses[0]
         leaves, stays, rude = await self.connected(service, 3)
         await rude.send(b"x\n")
         stopped = service.stopService()
@@ -261,7 +262,7 @@ class ServiceGuarantees(Serving):
         A client that never reads does not keep the server from stopping.
         """
         service = await self.start(drain=10)
-        peer = await self.client(service.addresses[0], receive_buffer=SMALL)
+        peer = await self.client(service.ports.addresses[0], receive_buffer=SMALL)
         sending = peer.send(b"x\n" * (5 * MEGABYTE))
         await self.until_stuck()
         stopped = service.stopService()

@@ -2,13 +2,14 @@
 Tests for :mod:`echochat.server.settings`.
 """
 
-import os
 import re
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.server.settings import SETTINGS, ServerSettings, SettingError, make_settings, read_config
+from echochat.daemon.settings import SettingError, read_config
+from echochat.server.settings import SETTINGS, ServerSettings, make_settings
 
 LISTEN = ["tcp:7007", "unix:/run/echochat"]
 
@@ -121,18 +122,6 @@ class MakeSettingsTests(SynchronousTestCase):
                 made = make_settings({setting.name: written}, {}, "")
                 self.assertEqual(getattr(made, setting.attribute), default)
 
-
-class ReadConfigTests(SynchronousTestCase):
-    """
-    A configuration file is TOML.
-    """
-
-    def write(self, content: bytes) -> str:
-        path: str = self.mktemp()
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
-
     def test_all_settings(self) -> None:
         """
         What was written comes out, every setting of it.
@@ -140,33 +129,8 @@ class ReadConfigTests(SynchronousTestCase):
         lines = ['listen = ["tcp:0", "tcp:1"]', 'guests = "echo"', 'control = "unix:/run/c"', 'history = "memory:"']
         numbers = ["max-line", "max-connections", "per-address", "idle", "first-line", "stall", "drain"]
         lines += [f"{name} = {number}" for number, name in enumerate(numbers, 64)]
-        path = self.write("\n".join(["# a comment", *lines]).encode())
+        path: str = self.mktemp()
+        Path(path).write_text("\n".join(["# a comment", *lines]))
         made = make_settings({}, read_config(path), path)
         self.assertEqual((made.listen, made.guests, made.history), (("tcp:0", "tcp:1"), "echo", "memory:"))
         self.assertEqual((made.max_line, made.per_address, made.idle, made.drain), (64, 66, 67.0, 70.0))
-
-    def test_empty(self) -> None:
-        """
-        An empty file says nothing.
-        """
-        self.assertEqual(read_config(self.write(b"")), {})
-
-    def test_unreadable(self) -> None:
-        """
-        A file that is not there, or is none, is named with the reason.
-        """
-        folder = self.mktemp()
-        os.mkdir(folder)
-        for path, reason in (("nowhere.toml", "No such file or directory"), (folder, "Is a directory")):
-            error = self.assertRaises(SettingError, read_config, path)
-            self.assertEqual(str(error), f"the configuration file {path} cannot be read: {reason}")
-
-    def test_not_toml(self) -> None:
-        """
-        ... and one that cannot be understood, with the place where that shows.
-        """
-        for content in (b"idle = ", b"idle: 3\n", b"[server\n", b"\xff\xfe", b"idle = 1\nidle = 2\n"):
-            path = self.write(content)
-            error = self.assertRaises(SettingError, read_config, path)
-            self.assertTrue(str(error).startswith(f"the configuration file {path} is not TOML: "), str(error))
-            self.assertNotIn("\n", str(error))

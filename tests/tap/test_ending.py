@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.error import ReactorNotRunning
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echochat.server.service import CannotStart
+from echochat.daemon.ports import CannotStart
 from echochat.tap import ending
 from tests.net.lean.runs import SMALL
 from tests.net.peers import Peer

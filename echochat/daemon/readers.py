@@ -1,0 +1,70 @@
+"""
+Reading what was written for a setting: each reader makes a value of it, or says in a ``ValueError`` what it may be.
+"""
+
+from collections.abc import Callable
+
+
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """
+    Read a whole number within bounds.
+    """
+
+    def read(written: str) -> int:
+        try:
+            number = int(written)
+        except ValueError:
+            number = lowest - 1
+        if not lowest <= number <= highest:
+            raise ValueError(f"a whole number from {lowest} to {highest}")
+        return number
+
+    return read
+
+
+def seconds(highest: float) -> Callable[[str], float]:
+    """
+    Read a time in seconds: 0 to ``highest``, fractions allowed.
+    """
+
+    def read(written: str) -> float:
+        try:
+            number = float(written)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= highest:
+            raise ValueError(f"seconds from 0 to {highest:g}")
+        return number
+
+    return read
+
+
+def text(written: str) -> str:
+    """
+    Read a text that is not empty.
+    """
+    if not written:
+        raise ValueError("not empty")
+    return written
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """
+    Read one of a few words.
+    """
+
+    def read(written: str) -> str:
+        if written not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return written
+
+    return read
+
+
+def unix_endpoint(written: str) -> str:
+    """
+    Read where a UNIX socket is: ``unix:PATH``.
+    """
+    if not written.startswith("unix:") or written == "unix:":
+        raise ValueError("of the form unix:PATH")
+    return written
