@@ -3,6 +3,7 @@ Tests for :mod:`echochat.daemon.settings`.
 """
 
 import os
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,6 +33,7 @@ class FlagTests(SynchronousTestCase):
         """
         Anything else in the file is refused, and named.
         """
+        wrong: Any
         for wrong in (1, 0, "yes", [True], {}):
             error = self.assertRaises(SettingError, read_settings, {}, {"panic": wrong}, "a.toml", self.TABLE)
             self.assertEqual(str(error), "a.toml: panic is true or false", wrong)
