@@ -10,11 +10,13 @@ class Presence:
     The names that are subscribed to one topic, each once however often it is subscribed.
     """
 
-    __slots__ = ("_names",)
+    __slots__ = ("_more", "_names")
 
     def __init__(self) -> None:
-        # By folded name: the name as it came first, and how many subscriptions it has.
-        self._names: dict[str, tuple[str, int]] = {}
+        # By folded name: the name as it came first.
+        self._names: dict[str, str] = {}
+        # How many subscriptions it has beside its first: most names have none, and a count for each is 72 bytes.
+        self._more: dict[str, int] = {}
 
     def enter(self, name: str) -> bool:
         """
@@ -23,9 +25,11 @@ class Presence:
         :return: whether it is the name's first.
         """
         folded = fold_name(name)
-        known, count = self._names.get(folded, (name, 0))
-        self._names[folded] = (known, count + 1)
-        return count == 0
+        if folded in self._names:
+            self._more[folded] = self._more.get(folded, 0) + 1
+            return False
+        self._names[folded] = name
+        return True
 
     def leave(self, name: str) -> str | None:
         """
@@ -34,16 +38,16 @@ class Presence:
         :return: if it was the name's last, the name as it came; others know it so.
         """
         folded = fold_name(name)
-        known, count = self._names[folded]
-        if count > 1:
-            self._names[folded] = (known, count - 1)
-            return None
-        del self._names[folded]
-        return known
+        more = self._more.pop(folded, 0)
+        if not more:
+            return self._names.pop(folded)
+        if more > 1:
+            self._more[folded] = more - 1
+        return None
 
     @property
     def names(self) -> list[str]:
         """
         All of them, in the order in which they came.
         """
-        return [known for known, _ in self._names.values()]
+        return list(self._names.values())

@@ -30,7 +30,8 @@ class Replies:
     __slots__ = ("_ready", "_size", "_slots")
 
     def __init__(self) -> None:
-        self._ready: list[bytes] = []
+        # A list only while there is something in it: an empty one is 56 bytes of every idle connection.
+        self._ready: list[bytes] | None = None
         self._size = 0
         # Made only for a connection that once had to wait: most never do, and an empty deque is 600 bytes.
         self._slots: deque[Slot] | None = None
@@ -57,7 +58,7 @@ class Replies:
         if self._slots:
             self.reserve().answer = answer
         else:
-            self._ready.append(answer)
+            self._make_ready(answer)
 
     def reserve(self) -> Slot:
         """
@@ -83,7 +84,7 @@ class Replies:
         slot.answer = answer
         slots = self._slots
         while slots and (known := slots[0].answer) is not None:
-            self._ready.append(known)
+            self._make_ready(known)
             slots.popleft()
         if not slots:
             self._slots = None
@@ -92,10 +93,11 @@ class Replies:
         """
         Everything that can be sent now, once.
         """
-        if not self._ready:
+        ready = self._ready
+        if ready is None:
             return b""
-        answer = self._ready[0] if len(self._ready) == 1 else b"".join(self._ready)
-        self._ready = []
+        answer = ready[0] if len(ready) == 1 else b"".join(ready)
+        self._ready = None
         self._size -= len(answer)
         return answer
 
@@ -103,5 +105,11 @@ class Replies:
         """
         Nobody waits for replies any more: what is filled from now on is dropped.
         """
-        self._ready = []
+        self._ready = None
         self._slots = None
+
+    def _make_ready(self, answer: bytes) -> None:
+        if self._ready is None:
+            self._ready = [answer]
+        else:
+            self._ready.append(answer)

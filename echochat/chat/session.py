@@ -6,6 +6,8 @@ protocol that carries the connection performs in their order. Most of what arriv
 ways through: :meth:`Session.answer` for a chunk of whole plain messages, and :meth:`Session.receive` for anything.
 """
 
+from collections.abc import Sequence
+
 from echochat.chat.effects import Close, Effect
 from echochat.chat.person import Commons, Need, Person
 from echochat.chat.policy import Allowance
@@ -62,7 +64,7 @@ class Session:
         self._trusted = False
         self._closing = False
         # Lines whose turn has not come: something before them is not answered yet, or the replies are many.
-        self._held: list[Line | Overlong] = []
+        self._held: Sequence[Line | Overlong] = ()
         self._asking = False
         # Whether a chunk of plain messages may be answered as a whole: the conversation has begun, is not ending,
         # and nothing is unfinished. Derived, and kept because it is asked for with every chunk.
@@ -138,7 +140,7 @@ class Session:
         Take the lines that were held, as :meth:`receive` would have.
         """
         effects: list[Effect] = []
-        held, self._held = self._held, []
+        held, self._held = self._held, ()
         self._asking = False
         self._take_lines(held, effects)
         self.settle()
@@ -175,7 +177,7 @@ class Session:
         """
         self._closing = True
         self._plain = False
-        self._held = []
+        self._held = ()
 
     def close(self, close: Close, effects: list[Effect]) -> None:
         """
@@ -200,9 +202,9 @@ class Session:
         self._lines += whole.count(b"\n")
         return True
 
-    def _take_lines(self, lines: list[Line | Overlong], effects: list[Effect]) -> None:
+    def _take_lines(self, lines: Sequence[Line | Overlong], effects: list[Effect]) -> None:
         if self._held:
-            self._held += lines
+            self._held = [*self._held, *lines]
             return
         for index, line in enumerate(lines):
             if self._asking or self.replies.are_enough or not self._take_line(line, effects):

@@ -54,4 +54,6 @@ def fold_name(name: str) -> str:
     """
     The form in which names are compared: two that differ in letter case only are one.
     """
-    return name.lower()
+    folded = name.lower()
+    # The very same object where it can be: a guest's name is kept in several tables, at 63 bytes for each copy.
+    return name if folded == name else folded

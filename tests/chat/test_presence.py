@@ -27,6 +27,15 @@ class PresenceTests(SynchronousTestCase):
         self.assertTrue(presence.enter("alice"))
         self.assertEqual(presence.names, ["bob", "alice"])
 
+    def test_many_subscriptions(self) -> None:
+        """
+        A name is there until the last of its subscriptions has ended, however many there were.
+        """
+        presence = Presence()
+        self.assertEqual([presence.enter("alice") for _ in range(4)], [True, False, False, False])
+        self.assertEqual([presence.leave("alice") for _ in range(4)], [None, None, None, "alice"])
+        self.assertEqual(presence.names, [])
+
     def test_letter_case(self) -> None:
         """
         A name is one in any letter case, and is known as it came first until it has gone.

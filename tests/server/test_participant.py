@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Draft
-from echochat.server import participant
+from echochat.server import looking_back
 from tests.server.room import Client, Room
 from tests.server.scripted import ScriptedHistory
 
@@ -95,7 +95,7 @@ class SubscribeTests(ParticipantTests):
         """
         What is published while the last events are counted is not one of them, and leaves none of them out.
         """
-        self.patch(participant, "PAGE_EVENTS", 2)
+        self.patch(looking_back, "PAGE_EVENTS", 2)
         self.publish(*"abcde")
         self.say("/sub lobby last=3")
         self.answer("follow", "topic")
@@ -111,7 +111,7 @@ class SubscribeTests(ParticipantTests):
         """
         What retention took of the last events while they were counted is not asked for any more.
         """
-        self.patch(participant, "PAGE_EVENTS", 1)
+        self.patch(looking_back, "PAGE_EVENTS", 1)
         self.publish(*"abc")
         self.say("/sub lobby last=3")
         self.answer("follow", "topic", "read_before")

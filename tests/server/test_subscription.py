@@ -22,7 +22,7 @@ from echochat.chat import topics
 from echochat.chat.hub import Hub
 from echochat.history.errors import HistoryBusy, HistoryUnavailable
 from echochat.history.records import Draft
-from echochat.server import participant, subscription
+from echochat.server import looking_back, subscription
 from echochat.server.exchange import Exchange
 from echochat.server.subscription import AGAIN, PRESENCE_LINES, ReadingTurns, Subscription
 from tests.server.room import Room
@@ -45,7 +45,7 @@ def patch_sizes(test: SynchronousTestCase) -> None:
     """
     test.patch(topics, "CHUNK", 200)
     test.patch(topics, "KEPT", 4)
-    for module in (subscription, participant):
+    for module in (subscription, looking_back):
         test.patch(module, "PAGE_EVENTS", 3)
         test.patch(module, "PAGE_BYTES", 100)
 

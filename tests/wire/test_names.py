@@ -62,6 +62,13 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(fold_name("Bob.X"), fold_name("bOB.x"))
         self.assertNotEqual(fold_name("bob"), fold_name("rob"))
 
+    def test_no_copies(self) -> None:
+        """
+        A name that is folded already is kept once, in however many tables it is.
+        """
+        name = "".join(["guest-", "12ab34cd"])
+        self.assertIs(fold_name(name), name)
+
 
 class TextTests(SynchronousTestCase):
     """
