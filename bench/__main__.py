@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from bench import machine, report
-from bench.loadgen import build
+from bench.compiling import compiled
 from bench.row import Effort, Row, measure
 from bench.rows import ROWS
 
@@ -37,7 +37,7 @@ def main(rows: tuple[Row, ...], seconds: float, runs: int, record: bool, list_ro
         for row in rows:
             click.echo(f"{row.number:3}  {row.title}: {', '.join(entry.name for entry in row.entries)}")
         return
-    build()
+    compiled("lg")
     machine.raise_descriptor_limit()
     effort = Effort(seconds, runs)
     console = Console()

@@ -17,7 +17,7 @@ from bench.certificates import make_certificate
 from bench.machine import commit, distribution
 from bench.running import Server
 
-_TWISTD = str(Path(sys.executable).with_name("twistd"))
+TWISTD = str(Path(sys.executable).with_name("twistd"))
 
 
 @functools.cache
@@ -25,8 +25,15 @@ def _options() -> str:
     """
     What ``twistd echochat --help`` prints: the options that this checkout has.
     """
-    asked = subprocess.run([sys.executable, _TWISTD, "echochat", "--help"], capture_output=True, text=True, check=False)
+    asked = subprocess.run([sys.executable, TWISTD, "echochat", "--help"], capture_output=True, text=True, check=False)
     return asked.stdout
+
+
+def version_here() -> str:
+    """
+    This checkout's version.
+    """
+    return f"{distribution('echochat')} {commit()}".strip()
 
 
 def echochat(*options: str) -> Server:
@@ -39,10 +46,10 @@ def echochat(*options: str) -> Server:
         return f"has no {missing[0]} yet" if missing else None
 
     def command(port: int, folder: Path) -> list[str]:
-        daemon = [sys.executable, _TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat"]
+        daemon = [sys.executable, TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat"]
         return [*daemon, "--listen", f"tcp:{port}:interface=127.0.0.1", *options]
 
-    return Server("echochat", command, absent=absent, version=lambda: f"{distribution('echochat')} {commit()}".strip())
+    return Server("echochat", command, absent=absent, version=version_here)
 
 
 def echochat_tls() -> Server:
@@ -51,7 +58,7 @@ def echochat_tls() -> Server:
     """
 
     def command(port: int, folder: Path) -> list[str]:
-        daemon = [sys.executable, _TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat"]
+        daemon = [sys.executable, TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat"]
         endpoint = f"tls:{port}:interface=127.0.0.1:cert={quoteStringArgument(str(make_certificate(folder)))}"
         return [*daemon, "--history", "memory:", "--listen", endpoint]
 

@@ -1,21 +1,14 @@
 """
-The load generator: built when it is first needed, and called.
+The load generator, and what it says.
 """
 
 import select
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from bench.machine import ROOT
+from bench.compiling import compiled
 
-WORK = ROOT / ".bench"
-"""What the benchmarks build and write goes here: on the checkout's disk, because a temporary folder may be memory."""
-
-_SOURCE = Path(__file__).with_name("lg.c")
-_PROGRAM = WORK / "lg"
 _PATIENCE = 180
 """Seconds that one call of the load generator may take in all."""
 
@@ -24,22 +17,6 @@ class NoFigure(Exception):
     """
     A trial gave no figure; the first argument says why. The row goes on without it, and the table says so.
     """
-
-
-def build() -> Path:
-    """
-    Compile the load generator, if it is not there or is older than its source.
-
-    :raises SystemExit: there is no C compiler; nothing can be measured without one.
-    """
-    if _PROGRAM.exists() and _PROGRAM.stat().st_mtime >= _SOURCE.stat().st_mtime:
-        return _PROGRAM
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        raise SystemExit("bench: the load generator (bench/lg.c) needs a C compiler: neither gcc nor cc is installed")
-    WORK.mkdir(exist_ok=True)
-    subprocess.run([compiler, "-O2", "-w", "-o", str(_PROGRAM), str(_SOURCE)], check=True)
-    return _PROGRAM
 
 
 def lg(mode: str, port: int, *arguments: object) -> dict[str, float]:
@@ -75,7 +52,7 @@ def fan(port: int, *arguments: object) -> Iterator[Callable[[], None]]:
 
 
 def _started(mode: str, port: int, *arguments: object) -> subprocess.Popen[str]:
-    command = [str(build()), mode, "127.0.0.1", str(port), *map(str, arguments)]
+    command = [str(compiled("lg")), mode, "127.0.0.1", str(port), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -5,73 +5,31 @@ machine's own configuration, and set to give the same promise as the row that th
 
 import functools
 import json
-import re
-import shutil
 import socket
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.certificates import make_certificate
 from bench.loadgen import NoFigure
+from bench.programs import absent, dotted, program_path, version
 from bench.running import Server
 
-
-def _find(program: str) -> str | None:
-    """
-    The program's path: from the environment that the benchmarks run in, else from the machine.
-    """
-    beside = Path(sys.executable).with_name(program)
-    places = ("/usr/sbin", "/usr/local/sbin")  # where Debian puts servers, and an ordinary user's PATH does not look
-    return str(beside) if beside.exists() else shutil.which(program) or shutil.which(program, path=":".join(places))
-
-
-@functools.cache
-def _version(program: str, *question: str) -> tuple[int, ...]:
-    path = _find(program)
-    if path is None:
-        return ()
-    asked = subprocess.run([path, *question], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+(\.\d+)+", asked.stdout + asked.stderr)
-    return tuple(map(int, found.group().split("."))) if found else ()
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
-
-
-def _absent(program: str, version: Callable[[], tuple[int, ...]], floor: tuple[int, ...] = ()) -> str | None:
-    if _find(program) is None:
-        return f"{program} is not installed"
-    if version() < floor:
-        return f"{program} is {_dotted(version())}, and this needs {_dotted(floor)}"
-    return None
-
-
-def _program(name: str) -> str:
-    path = _find(name)
-    assert path is not None, "an absent peer is not started"
-    return path
-
-
-_redis_version = functools.partial(_version, "redis-server", "--version")
-_nats_version = functools.partial(_version, "nats-server", "--version")
-_mosquitto_version = functools.partial(_version, "mosquitto", "-h")
+_redis_version = functools.partial(version, "redis-server", "--version")
+_nats_version = functools.partial(version, "nats-server", "--version")
+_mosquitto_version = functools.partial(version, "mosquitto", "-h")
 
 
 def _redis(name: str, *persistence: str) -> Server:
     def command(port: int, folder: Path) -> list[str]:
         # Its protected mode refuses all of 127.0.0.0/8 but 127.0.0.1, and the load generator comes from 127.0.0.2.
         listening = ["--bind", "127.0.0.1", "--port", str(port), "--protected-mode", "no", "--maxclients", "15000"]
-        return [_program("redis-server"), *listening, "--dir", str(folder), "--save", "", *persistence]
+        return [program_path("redis-server"), *listening, "--dir", str(folder), "--save", "", *persistence]
 
     return Server(
         name,
         command,
         proto="redis",
-        absent=lambda: _absent("redis-server", _redis_version),
-        version=lambda: _dotted(_redis_version()),
+        absent=lambda: absent("redis-server", _redis_version),
+        version=lambda: dotted(_redis_version()),
     )
 
 
@@ -80,7 +38,7 @@ REDIS_ALWAYS = _redis("Redis appendfsync always", "--appendonly", "yes", "--appe
 
 
 def _nats(port: int, folder: Path) -> list[str]:
-    return [_program("nats-server"), "--addr", "127.0.0.1", "--port", str(port)]
+    return [program_path("nats-server"), "--addr", "127.0.0.1", "--port", str(port)]
 
 
 def _jetstream(port: int, folder: Path) -> list[str]:
@@ -109,15 +67,15 @@ NATS = Server(
     "NATS",
     _nats,
     proto="nats",
-    absent=lambda: _absent("nats-server", _nats_version),
-    version=lambda: _dotted(_nats_version()),
+    absent=lambda: absent("nats-server", _nats_version),
+    version=lambda: dotted(_nats_version()),
 )
 JETSTREAM_ALWAYS = Server(
     "JetStream sync_interval always",
     _jetstream,
     proto="nats",
-    absent=lambda: _absent("nats-server", _nats_version, (2, 10)),
-    version=lambda: _dotted(_nats_version()),
+    absent=lambda: absent("nats-server", _nats_version, (2, 10)),
+    version=lambda: dotted(_nats_version()),
     prepare=_create_stream,
 )
 
@@ -133,19 +91,19 @@ def _mosquitto(port: int, folder: Path) -> list[str]:
         "log_type error",
     ]
     (folder / "mosquitto.conf").write_text("\n".join(settings) + "\n")
-    return [_program("mosquitto"), "-c", str(folder / "mosquitto.conf")]
+    return [program_path("mosquitto"), "-c", str(folder / "mosquitto.conf")]
 
 
 MOSQUITTO = Server(
     "Mosquitto",
     _mosquitto,
     proto="mqtt",
-    absent=lambda: _absent("mosquitto", _mosquitto_version),
-    version=lambda: _dotted(_mosquitto_version()),
+    absent=lambda: absent("mosquitto", _mosquitto_version),
+    version=lambda: dotted(_mosquitto_version()),
 )
 
 
-_haproxy_version = functools.partial(_version, "haproxy", "-v")
+_haproxy_version = functools.partial(version, "haproxy", "-v")
 
 
 def _haproxy_tls(port: int, folder: Path) -> list[str]:
@@ -161,12 +119,12 @@ def _haproxy_tls(port: int, folder: Path) -> list[str]:
         "tcp-request content reject",
     ]
     (folder / "haproxy.cfg").write_text("\n".join(settings) + "\n")
-    return [_program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+    return [program_path("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
 
 
 HAPROXY_TLS = Server(
     "HAProxy nbthread 1",
     _haproxy_tls,
-    absent=lambda: _absent("haproxy", _haproxy_version),
-    version=lambda: _dotted(_haproxy_version()),
+    absent=lambda: absent("haproxy", _haproxy_version),
+    version=lambda: dotted(_haproxy_version()),
 )

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.loadgen import WORK, NoFigure
+from bench.compiling import WORK
+from bench.loadgen import NoFigure
 from bench.machine import ROOT
 
 _READY = 15.0
@@ -43,6 +44,9 @@ class Running:
     port: int
     proto: str
     """The language it speaks, as the load generator names it."""
+
+    folder: Path = Path()
+    """What the server may write to."""
 
     def memory(self) -> int:
         """
@@ -146,7 +150,7 @@ class Server:
                     _wait_until_it_listens(process, port, folder)
                     if self.prepare is not None:
                         self.prepare(port)
-                    yield Running(self.name, process.pid, port, self.proto)
+                    yield Running(self.name, process.pid, port, self.proto, folder)
                 finally:
                     _end(process)
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from bench.balancers import ECHOCHAT_LB, HAPROXY, HAPROXY_SPLICE, NGINX, Kind, balanced
 from bench.echoes import ASYNCIO, LINE_ONLY_RECEIVER, UVLOOP, echochat
 from bench.loadgen import NoFigure, idle, lg
 from bench.report import record, section
@@ -125,6 +126,49 @@ class ServersTests(SynchronousTestCase):
         with self.assertRaisesRegex(NoFigure, "did not start: no licence"), broken.running():
             pass
         self.assertEqual(echochat("--no-such-option", "x").absent(), "has no --no-such-option yet")
+
+
+class BalancersTests(SynchronousTestCase):
+    """
+    The balancers that are measured relay to what stands behind them.
+    """
+
+    def relay(self, kind: Kind) -> None:
+        """
+        A line and the end of it pass through, and many of them.
+        """
+        server = balanced(kind)
+        if (reason := server.absent()) is not None:
+            raise SkipTest(f"{server.name}: {reason}")
+        if not (shutil.which("gcc") or shutil.which("cc")):
+            raise SkipTest("no C compiler for the echo server")
+        with server.running() as running:
+            with socket.create_connection(("127.0.0.1", running.port), timeout=10) as talk:
+                talk.sendall(b"Hello\n")
+                self.assertEqual(talk.makefile("rb").readline(), b"Hello\n")
+            self.assertGreater(lg("echo", running.port, 2, 1, 200_000, 0.2)["lines_per_s"], 0)
+
+    def test_haproxy(self) -> None:
+        self.relay(HAPROXY)
+
+    def test_haproxy_with_splice(self) -> None:
+        self.relay(HAPROXY_SPLICE)
+
+    def test_nginx(self) -> None:
+        self.relay(NGINX)
+
+    def test_echochat_lb(self) -> None:
+        self.relay(ECHOCHAT_LB)
+
+    def test_nothing_behind(self) -> None:
+        """
+        A server that does not start is told, whatever is in front of it.
+        """
+        broken = Server("broken", lambda port, folder: [sys.executable, "-c", "raise SystemExit('no licence')"])
+        if (reason := HAPROXY.absent()) is not None:
+            raise SkipTest(f"HAProxy: {reason}")
+        with self.assertRaisesRegex(NoFigure, "did not start: no licence"), balanced(HAPROXY, None, broken).running():
+            pass
 
 
 class GoalTests(SynchronousTestCase):

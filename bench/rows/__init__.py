@@ -4,11 +4,20 @@ project's list of goals.
 """
 
 from bench.row import Row
-from bench.rows import durable, echo, fanout, growth, handshakes, memory
+from bench.rows import connections, durable, echo, fanout, growth, handshakes, memory, relay
 
 ROWS: tuple[Row, ...] = tuple(
     sorted(
-        (*echo.ROWS, *fanout.ROWS, *durable.ROWS, *memory.ROWS, *growth.ROWS, *handshakes.ROWS),
+        (
+            *echo.ROWS,
+            *fanout.ROWS,
+            *durable.ROWS,
+            *relay.ROWS,
+            *connections.ROWS,
+            *memory.ROWS,
+            *growth.ROWS,
+            *handshakes.ROWS,
+        ),
         key=lambda row: row.number,
     )
 )

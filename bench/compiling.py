@@ -1,0 +1,29 @@
+"""
+The programs in C that the benchmarks use: built when they are first needed.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.machine import ROOT
+
+WORK = ROOT / ".bench"
+"""What the benchmarks build and write goes here: on the checkout's disk, because a temporary folder may be memory."""
+
+
+def compiled(name: str) -> Path:
+    """
+    The program made of ``bench/NAME.c``; it is compiled if it is not there or is older than its source.
+
+    :raises SystemExit: there is no C compiler; nothing can be measured without one.
+    """
+    source, program = Path(__file__).with_name(f"{name}.c"), WORK / name
+    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+        return program
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        raise SystemExit(f"bench: bench/{name}.c needs a C compiler: neither gcc nor cc is installed")
+    WORK.mkdir(exist_ok=True)
+    subprocess.run([compiler, "-O2", "-w", "-o", str(program), str(source)], check=True)
+    return program
