@@ -124,12 +124,15 @@ class Pool:
         for tier in self._tiers:
             tier.drop(backend)
 
-    def change(self, backend: Backend, *, weight: int | None = None, most: int | None = None) -> None:
+    def change(
+        self, backend: Backend, *, weight: int | None = None, most: int | None = None, backup: bool | None = None
+    ) -> None:
         """
-        Give it another share, or another limit.
+        Give it another share, or another limit, or make it a backup or none.
         """
         backend.weight = backend.weight if weight is None else weight
         backend.most = backend.most if most is None else most
+        backend.backup = backend.backup if backup is None else backup
         self._place(backend)
         self.freed()
 

@@ -1,8 +1,9 @@
 """
-The seam between choosing a backend and getting a connection there: a route for each backend.
+The seams between choosing a backend and getting a connection there: a route for each backend, what watches over it, and
+what an operator sees of a connection.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
@@ -45,6 +46,58 @@ class Route(Protocol):
     def close(self) -> None:
         """
         No more connections go this way. Those that there are stay.
+        """
+
+
+@runtime_checkable
+class Moves(Protocol):
+    """
+    A route that can ask the sessions at its backend to move, by a way of its own.
+    """
+
+    def move(self, count: int | None, seconds: float) -> "Deferred[int]":
+        """
+        Ask sessions to reconnect, which takes them elsewhere: spread over this time, without closing any.
+
+        :param count: how many; None: all.
+        :return: how many will be asked. It fails with the reason when the backend cannot be told.
+        """
+
+
+class Watch(Protocol):
+    """
+    Looks at the health of backends.
+    """
+
+    def begin(self, backend: Backend) -> None:
+        """
+        Look at this one, or look again in another way: its ``check`` or ``mode`` may have changed.
+        """
+
+    def end(self, backend: Backend) -> None:
+        """
+        Look at it no more.
+        """
+
+
+class Held(Protocol):
+    """
+    A connection that the balancer has, as an operator sees it.
+
+    :ivar number: identifies it in the log.
+    :ivar peer: where the client is.
+    :ivar lease: names its backend; None: it has none yet.
+    """
+
+    number: int
+    peer: IAddress
+    lease: Lease | None
+
+    def kick(self) -> bool:
+        """
+        An operator wants it gone: close both sides at once, and say so in the log.
+
+        :return: False: it was about to be gone already.
         """
 
 
