@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet import reactor, stdio
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
 
 from echochat.history import Draft, HistoryRefused, HistoryUnavailable, Retention, from_string
 from echochat.history.sqlite import writer
@@ -27,7 +27,7 @@ def say(*words: object) -> None:
     print(*words, flush=True)
 
 
-class Publisher(Protocol):
+class Publisher:
     """
     Appends for as long as there is standard input.
     """
@@ -36,7 +36,6 @@ class Publisher(Protocol):
         self.history = from_string(description, reactor, Retention(events=kept))
         self.next = first
         self.unacknowledged: list[int] = []
-        self.ended: Deferred[None] = Deferred()
         self.closing = False
 
     # Called by the history.
@@ -51,12 +50,6 @@ class Publisher(Protocol):
         say("available")
         self.start()
 
-    # Called by Twisted.
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self.closing = True
-        self.history.close().chainDeferred(self.ended)
-
     # Ours.
 
     async def run(self) -> None:
@@ -66,9 +59,12 @@ class Publisher(Protocol):
             say("refused", error)
             return
         say("open", self.history.head)
-        stdio.StandardIO(self)
         self.start()
-        await self.ended
+        # Twisted's StandardIO would make standard output non-blocking as well. When nobody reads for a while and the
+        # pipe is full, print() then gives up in the middle of a line, and the next one begins there.
+        await deferToThread(sys.stdin.read)
+        self.closing = True
+        await self.history.close()
 
     def start(self) -> None:
         """
