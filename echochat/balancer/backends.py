@@ -58,6 +58,7 @@ class Backend:
     :ivar is_up: what health says.
     :ivar why: why health says so, for people: the last check's result.
     :ivar checked: when that was, in seconds of the balancer's clock; None: not yet.
+    :ivar failed: connections in a row that it did not serve: attempts that failed, and those that it closed at once.
     :ivar since: when it came up, for slow start; None: it has all of its weight.
     :ivar active: leases that are held.
     :ivar used: grows with every choice: of equals the one that was chosen least recently is next.
@@ -74,6 +75,7 @@ class Backend:
     is_up: bool = True
     why: str = "not checked yet"
     checked: float | None = None
+    failed: int = 0
     since: float | None = None
     active: int = 0
     used: int = 0

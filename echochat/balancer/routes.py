@@ -41,6 +41,7 @@ class Route(Protocol):
 
         The Deferred fires when the backend has it, fails with the reason when it cannot be had there (another backend
         is tried then, if the client is untouched), and is cancelled when the client has gone or the time is over.
+        It does not fail with ``CancelledError`` unless it was cancelled: that would mean that the client has gone.
         """
 
     def close(self) -> None:

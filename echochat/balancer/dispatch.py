@@ -1,0 +1,301 @@
+"""
+From a client to a backend: choose one, open the way there, and try another when that fails.
+
+The problem. Between the accept and the join anything can happen: the backend refuses, or does not answer; the client
+goes; every backend is full, or none is up; and all of this for thousands of clients at once. A lease must be given
+back exactly once on each of these paths, and the usual one, on which nothing happens, has to cost next to nothing.
+
+How. A client's placement is the Deferred that its route returned, with one pair of callbacks. When the route fails, the
+errback returns the next attempt's Deferred, and Twisted chains them: so a cancel of the first one, which is what the
+caller has, reaches whatever is going on, an attempt or a place in the line. One timer serves all connect timeouts.
+
+Rejected: a coroutine for each client (4 µs more on the usual path), ``addTimeout`` (a timer for each, 6 µs).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+from echochat.balancer.backends import Backend, Lease
+from echochat.balancer.pool import Pool, Shortage
+from echochat.balancer.queue import LONGEST, PATIENCE, WaitedInVain, WaitingLine
+from echochat.balancer.reasons import is_our_own, why
+from echochat.balancer.routes import Client, NoBackend, Reports, Route
+from echochat.net.deadlines import Deadlines
+
+CONNECT_TIMEOUT: Final = 3.0
+"""
+Seconds that an attempt may take: a SYN that was lost is sent again after one second.
+"""
+
+RETRIES: Final = 3
+"""
+Attempts for one client, the first one included.
+"""
+
+_LOOK: Final = 0.2
+"""
+Seconds between looks at the line: the limit of a backend in slow start grows, and nothing happens that would tell so.
+"""
+
+
+class Dispatch:
+    """
+    Gives clients to backends.
+
+    The pool has to call :meth:`freed`: ``pool.freed = dispatch.freed``.
+
+    :param route_of: how connections get to a backend.
+    :param reports: is told of attempts that failed.
+    :param connect_timeout: seconds that one attempt may take; 0: as long as it wants.
+    :param retries: attempts for one client, the first one included.
+    :param queue: how many clients may wait while every backend is full.
+    :param queue_timeout: seconds that one waits at most.
+    :ivar retries: may be changed at any time, as :attr:`connect_timeout`, :attr:`queue` and :attr:`queue_timeout` may.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        pool: Pool,
+        route_of: Callable[[Backend], Route],
+        reports: Reports,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        retries: int = RETRIES,
+        queue: int = LONGEST,
+        queue_timeout: float = PATIENCE,
+    ) -> None:
+        self.retries = retries
+        self._clock = clock
+        self._pool = pool
+        self._route_of = route_of
+        self._reports = reports
+        self._attempts: Deadlines[_Placement] = Deadlines(clock, connect_timeout, _give_up)
+        self._line: WaitingLine[_Placement] = WaitingLine(clock, queue, queue_timeout)
+        self._serving = False
+        self._look: Any = None
+
+    # Called by whoever has a client
+
+    def place(self, client: Client, tried: Sequence[Backend] = ()) -> "Deferred[None]":
+        """
+        Give a client to a backend.
+
+        Its lease is the client's, from the first attempt on; the caller releases it when both sides are closed. When
+        the client goes before that, cancel what is returned: the attempt ends and the lease is released.
+
+        :param tried: backends that had the client and did not serve it: each counts as an attempt.
+        :return: fires when a backend has the client; fails with :class:`NoBackend`, which says why, when none can.
+        """
+        if self._line:
+            # Who came earlier goes first.
+            self.freed()
+        return self._try(_Placement(client, tuple(tried)))
+
+    # Called by the pool
+
+    def freed(self) -> None:
+        """
+        There may be a place for those who wait.
+        """
+        # An attempt that fails at once gives its lease back from here: the loop that runs already sees to that.
+        if not self._line or self._serving:
+            return
+        self._serving = True
+        try:
+            self._serve()
+        finally:
+            self._serving = False
+
+    # Called by the service
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many clients wait for a place.
+        """
+        return len(self._line)
+
+    @property
+    def connect_timeout(self) -> float:
+        """
+        Seconds that one attempt may take; 0: as long as it wants.
+        """
+        return self._attempts.seconds
+
+    @connect_timeout.setter
+    def connect_timeout(self, seconds: float) -> None:
+        self._attempts.seconds = seconds
+
+    @property
+    def queue(self) -> int:
+        """
+        How many clients may wait.
+        """
+        return self._line.most
+
+    @queue.setter
+    def queue(self, most: int) -> None:
+        self._line.most = most
+
+    @property
+    def queue_timeout(self) -> float:
+        """
+        Seconds that one waits at most.
+        """
+        return self._line.patience
+
+    @queue_timeout.setter
+    def queue_timeout(self, seconds: float) -> None:
+        self._line.patience = seconds
+
+    def stop(self) -> None:
+        """
+        Refuse those who wait. Attempts go on until whoever has the client cancels them, without a time limit.
+        """
+        self._line.stop(NoBackend("the balancer is stopped"))
+        self._attempts.stop()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    # Ours
+
+    def _try(self, placement: "_Placement") -> "Deferred[None]":
+        chosen = self._choose(placement)
+        if isinstance(chosen, Lease):
+            return self._open(chosen, placement)
+        if chosen is Shortage.FULL and self._line.has_room:
+            return self._wait(placement)
+        return fail(NoBackend(placement.explain(chosen)))
+
+    def _choose(self, placement: "_Placement") -> Lease | Shortage:
+        now = self._clock.seconds()
+        if not placement.tried:
+            return self._pool.lease(now)
+        # Few attempts are left: they are not for backends that have just failed others.
+        doubtful = [backend for backend in self._pool if backend.failed]
+        chosen = self._pool.lease(now, {*placement.tried, *doubtful})
+        return chosen if isinstance(chosen, Lease) else self._pool.lease(now, placement.tried)
+
+    def _open(self, lease: Lease, placement: "_Placement") -> "Deferred[None]":
+        placement.client.lease = placement.lease = lease
+        self._attempts.set(placement)
+        try:
+            opening = self._route_of(lease.backend).open(placement.client)
+        except Exception:
+            self.log.failure("the way to {backend} cannot be opened", backend=lease.backend.name)
+            opening = fail()
+        placement.opening = opening
+        return opening.addCallbacks(self._opened, self._not_opened, callbackArgs=(placement,), errbackArgs=(placement,))
+
+    def _opened(self, result: None, placement: "_Placement") -> None:
+        self._attempts.clear(placement)
+
+    def _not_opened(self, failure: Failure, placement: "_Placement") -> "Failure | Deferred[None]":
+        self._attempts.clear(placement)
+        lease = placement.lease
+        backend = lease.backend
+        reason = placement.late or why(failure)
+        gone = not placement.late and failure.check(CancelledError)
+        placement.late = ""
+        placement.client.lease = None
+        if not gone and not is_our_own(failure):
+            # Before the lease is released: whoever waits for a place there should not get one that is of no use.
+            self._reports.connect_failed(backend, reason)
+        lease.release()
+        if gone:
+            return failure
+        placement.failed(backend, reason)
+        if len(placement.tried) >= self.retries or not placement.client.is_untouched():
+            return Failure(NoBackend(placement.explain(None)))
+        return self._try(placement)
+
+    def _wait(self, placement: "_Placement") -> "Deferred[None]":
+        if self._look is None:
+            self._look = self._clock.callLater(_LOOK, self._look_again)
+        waiting = self._line.join(placement)
+        return waiting.addCallbacks(self._open, self._not_served, callbackArgs=(placement,), errbackArgs=(placement,))
+
+    def _look_again(self) -> None:
+        self._look = None
+        self.freed()
+        if self._line:
+            self._look = self._clock.callLater(_LOOK, self._look_again)
+
+    def _serve(self) -> None:
+        hopeless = set()
+        for placement in self._line:
+            if placement in self._line and placement.tried not in hopeless:
+                chosen = self._choose(placement)
+                if isinstance(chosen, Lease):
+                    self._line.serve(placement, chosen)
+                elif chosen is Shortage.DOWN:
+                    self._line.refuse(placement, NoBackend(placement.explain(chosen)))
+                elif not placement.tried:
+                    return
+                else:
+                    # Another, who has not tried the same backends in vain, may still find a place.
+                    hopeless.add(placement.tried)
+
+    def _not_served(self, failure: Failure, placement: "_Placement") -> Failure:
+        if not failure.check(WaitedInVain):
+            return failure
+        reason = f"{placement.explain(Shortage.FULL)}, for {self.queue_timeout:g} s"
+        self.log.warn(
+            "a client from {peer} found no place: {why}; {waiting} others wait",
+            peer=placement.client.peer,
+            why=reason,
+            waiting=self.waiting,
+        )
+        return Failure(NoBackend(reason))
+
+
+class _Placement:
+    """
+    One client on its way to a backend.
+
+    :ivar tried: the backends that failed it.
+    :ivar lease: that of the attempt that goes on.
+    :ivar opening: that attempt.
+    :ivar late: why it is given up, when its time is over; empty before.
+    """
+
+    __slots__ = ("client", "late", "lease", "opening", "reasons", "tried")
+
+    lease: Lease
+    opening: "Deferred[None]"
+
+    def __init__(self, client: Client, tried: tuple[Backend, ...]) -> None:
+        self.client = client
+        self.tried = tried
+        self.late = ""
+        self.reasons: tuple[str, ...] = ()
+
+    def failed(self, backend: Backend, reason: str) -> None:
+        """
+        The attempt has failed.
+        """
+        self.tried += (backend,)
+        self.reasons += (f"{backend.name}: {reason}",)
+
+    def explain(self, shortage: Shortage | None) -> str:
+        """
+        Why there is no backend for the client, in one sentence.
+        """
+        if shortage is None:
+            return "; ".join(self.reasons)
+        last = shortage.value if not self.tried else f"of the others, {shortage.value}"
+        return "; ".join((*self.reasons, last))
+
+
+def _give_up(placement: _Placement) -> None:
+    placement.late = "no connection in time"
+    placement.opening.cancel()
