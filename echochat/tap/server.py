@@ -9,7 +9,6 @@ from typing import Any, Final
 from twisted.application.service import IService
 from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
-from txaio.tx import make_logger
 
 from echochat.daemon.control import ControlFactory
 from echochat.history.parse import UnknownHistory, from_string
@@ -27,6 +26,7 @@ from echochat.server.factory import EchoChatFactory
 from echochat.server.operations import Operations
 from echochat.server.service import EchoChatService
 from echochat.server.settings import SETTINGS, ServerSettings, make_settings
+from echochat.tap.capacity import most_connections
 from echochat.tap.ending import give_up, stop, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, parameters
 from echochat.tap.signals import take_signals
@@ -90,7 +90,7 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     descriptors = raise_descriptor_limit()
     lean_reactor = lean(reactor)
-    gate = Gate(_most_connections(settings.max_connections, connections_for(descriptors)))
+    gate = Gate(most_connections(settings.max_connections, connections_for(descriptors)))
     try:
         retention = Retention(settings.retain_age, settings.retain_size, settings.retain_events)
         history = from_string(settings.history, reactor, retention)
@@ -120,15 +120,3 @@ def makeService(options: Options) -> IService:
     operations.reloads.add("the certificates", service.ports.reload_certificates)
     take_signals(reactor, service.hurry, operations.reloads)
     return service
-
-
-def _most_connections(wanted: int, possible: int) -> int:
-    """
-    As many as are wanted, if there are descriptors for them.
-
-    :param wanted: 0: as many as possible.
-    """
-    if wanted > possible:
-        warning = "there are descriptors for {possible} connections, which is less than the {wanted} of max-connections"
-        make_logger().warn(warning, possible=possible, wanted=wanted)
-    return min(wanted or possible, possible)

@@ -66,6 +66,13 @@ server = ServiceMaker(
     "echochat",
 )
 
+balancer = ServiceMaker(
+    "echochat-lb",
+    "echochat.tap.balancer",
+    "A least-connections balancer for TCP connections.",
+    "echochat-lb",
+)
+
 argon2 = _Argon2()
 
 # Twisted has a "tls" of its own, which ours shall neither hide nor be hidden by: see echochat.net.endpoints.

@@ -1,0 +1,243 @@
+"""
+Connections whose two sides are Twisted protocols: over TLS, behind a PROXY header, on any reactor.
+
+It has the shape of ``twisted.protocols.portforward``, each side being the producer of the other's transport, and none
+of its faults: there is always somebody to take what comes, before the backend is connected and after one side has gone;
+a producer is taken away before a side is closed; and every close has a deadline.
+"""
+
+from typing import Any, Final
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echochat.balancer.connection import Connection
+
+MOST_HELD: Final = 65_536
+"""
+Bytes that a client may send before its backend is connected; it is not read from then.
+"""
+
+SILENT_END: Final = 1.0
+"""
+Seconds that the attempt to connect goes on for a client that has closed and sent nothing. That may be one that only
+wants to hear what the server says first; one that has left looks the same.
+"""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Half(Protocol):
+    """
+    One side of a connection.
+
+    :ivar name: what to call its peer in the log.
+    :ivar received: bytes.
+    :ivar has_ended: its peer sends nothing more.
+    :ivar is_gone: its connection is lost.
+    """
+
+    transport: Any
+
+    def __init__(self, pair: "Pair", name: str) -> None:
+        self._pair = pair
+        self.name = name
+        self.received = 0
+        self.has_ended = False
+        self.is_gone = False
+        self.other: Half | None = None
+
+    # Called by Twisted
+
+    def dataReceived(self, data: bytes) -> None:
+        other = self.other
+        if other is None:
+            self._pair.hold(data)
+        elif not other.is_gone:
+            self.received += len(data)
+            other.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        if not self.has_ended:
+            self.has_ended = True
+            self._pair.ended(self)
+        else:
+            self._pair.factory.closer.finish(self.transport)
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our half is closed, as we asked.
+        """
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.is_gone = True
+        self._pair.lost(self, reason)
+
+    # Called by the other side's transport
+
+    def pauseProducing(self) -> None:
+        if not self.is_gone:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        # Reading where the end has been read would find the end again.
+        if not self.is_gone and not self.has_ended:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        The other side is lost: :meth:`Pair.lost` knows how, and closes this one accordingly.
+        """
+
+    # Called by the pair
+
+    def finish_writing(self) -> None:
+        """
+        Send what is buffered, and then the end.
+        """
+        transport = self.transport
+        if ISSLTransport.providedBy(transport) or not IHalfCloseableDescriptor.providedBy(transport):
+            # TLS has no half-close here: this sends close_notify, and what the peer still sends is forwarded.
+            self._pair.factory.closer.close(transport, False)
+            return
+        transport.unregisterProducer()
+        transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """
+        Send what is buffered, and close.
+        """
+        self._pair.factory.closer.close(self.transport, self.has_ended)
+
+
+class ClientHalf(Half):
+    """
+    The client's side: the connection begins with it.
+    """
+
+    def __init__(self, factory: Any, number: int) -> None:
+        self._factory = factory
+        self._number = number
+
+    def connectionMade(self) -> None:
+        pair = Pair(self._factory, self._number, self)
+        super().__init__(pair, "client")
+        pair.begin()
+
+
+class Pair(Connection):
+    """
+    A connection whose sides are two :class:`Half` s.
+    """
+
+    def __init__(self, factory: Any, number: int, client: ClientHalf) -> None:
+        super().__init__(factory, number, client.transport.getPeer(), client.transport.getHost())
+        self._client = client
+        self._server: Half | None = None
+        self._held: list[bytes] = []
+        self._silent: Any = None
+
+    # Called by the client's side
+
+    def begin(self) -> None:
+        """
+        The client has come.
+        """
+        self.factory.connected(self)
+        self.place()
+
+    def hold(self, data: bytes) -> None:
+        """
+        Keep what the client sends before there is anybody to take it.
+        """
+        self._held.append(data)
+        if sum(map(len, self._held)) >= MOST_HELD:
+            self._client.transport.pauseProducing()
+
+    # Called by the route
+
+    def join(self, server: Half) -> None:
+        """
+        The backend has it.
+
+        :param server: its side, connected; what it has written already comes before anything of the client's.
+        """
+        client = self._client
+        self._server, client.other, server.other = server, server, client
+        if self._silent is not None:
+            self._silent.cancel()
+            self._silent = None
+        client.transport.registerProducer(server, True)
+        server.transport.registerProducer(client, True)
+        held, self._held = self._held, []
+        for data in held:
+            client.dataReceived(data)
+        if client.has_ended:
+            server.finish_writing()
+        else:
+            client.transport.resumeProducing()
+
+    # Called by both sides
+
+    def ended(self, half: Half) -> None:
+        """
+        The peer of this side sends nothing more.
+        """
+        self.blame(f"{half.name} closed")
+        other = half.other
+        if other is None:
+            if not self._held:
+                self._silent = self.factory.clock.callLater(SILENT_END, self._leave)
+        elif other.is_gone or other.has_ended:
+            for each in (half, other):
+                if not each.is_gone:
+                    each.close()
+        else:
+            other.finish_writing()
+
+    def lost(self, half: Half, reason: Failure) -> None:
+        """
+        This side is closed, or was reset.
+        """
+        self.factory.closer.gone(half.transport)
+        is_clean = half.has_ended or reason.check(ConnectionDone) is not None
+        self.blame(f"{half.name} {'closed' if is_clean else 'reset'}")
+        other = half.other
+        if other is None or other.is_gone:
+            self._end_if_over()
+        elif is_clean:
+            other.close()
+        else:
+            other.transport.abortConnection()
+
+    # Ours
+
+    @property
+    def bytes_in(self) -> int:
+        return self._client.received
+
+    @property
+    def bytes_out(self) -> int:
+        return self._server.received if self._server is not None else 0
+
+    def _abort(self) -> None:
+        for half in (self._client, self._server):
+            if half is not None and not half.is_gone:
+                half.transport.abortConnection()
+
+    def _leave(self) -> None:
+        self._silent = None
+        self.close("client closed")
+
+    def _end_if_over(self) -> None:
+        if self._silent is not None:
+            self._silent.cancel()
+            self._silent = None
+        self.end()

@@ -1,0 +1,143 @@
+"""
+What all connections through a balancer share.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from txaio.tx import make_logger
+
+from echochat.balancer.backends import Backend
+from echochat.balancer.connection import Connection
+from echochat.balancer.halves import ClientHalf
+from echochat.balancer.routes import Reports
+from echochat.balancer.settings import BalancerSettings
+from echochat.net.closing import Closer
+from echochat.net.gate import Gate
+
+GRACE: Final = 5.0
+"""
+Seconds that a side has to take what it was sent, and to close, after the other has closed.
+"""
+
+
+class ProxyFactory(Factory):
+    """
+    Takes clients, has a backend found for each, and knows all connections.
+
+    :param place: finds a backend for a client and gives it to it; see :mod:`echochat.balancer.dispatch`.
+    :param reports: is told what connections show of their backends.
+    :param gate: is shut while there are as many connections as there may be.
+    :ivar connections: by number, all that there are, those included that have no backend yet.
+    :ivar made: how many there have been.
+    :ivar causes: why they ended, counted.
+    """
+
+    noisy = False
+    log = make_logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: BalancerSettings,
+        place: Callable[[Any], "Deferred[None]"],
+        reports: Reports,
+        gate: Gate | None = None,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.place = place
+        self.reports = reports
+        self.closer = Closer(clock, GRACE)
+        self.connections: dict[int, Connection] = {}
+        self.made = 0
+        self.causes: Counter[str] = Counter()
+        self._gate = gate if gate is not None else Gate(settings.max_connections)
+        self._empty: list[Deferred[None]] = []
+
+    # Called by Twisted
+
+    def buildProtocol(self, addr: IAddress | None) -> ClientHalf:
+        self.made += 1
+        return ClientHalf(self, self.made)
+
+    # Called by the connections
+
+    def connected(self, connection: Connection) -> None:
+        """
+        A client has come.
+        """
+        self.connections[connection.number] = connection
+        self._gate.enter()
+
+    def ended(self, connection: Connection, cause: str) -> None:
+        """
+        A connection is over on both sides.
+        """
+        del self.connections[connection.number]
+        self._gate.leave()
+        self.causes[cause] += 1
+        backend = connection.backend
+        self.log.info(
+            "connection {number} from {peer} to {backend} ended after {seconds:.3f} s: {cause}; "
+            "{bytes_in} bytes in, {bytes_out} bytes out",
+            number=connection.number,
+            peer=in_words(connection.peer),
+            backend=backend.name if backend is not None else "no backend",
+            seconds=self.clock.seconds() - connection.began,
+            cause=cause,
+            bytes_in=connection.bytes_in,
+            bytes_out=connection.bytes_out,
+        )
+        if not self.connections:
+            waiting, self._empty = self._empty, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    # Called by the operator
+
+    def at(self, backend: Backend) -> list[Connection]:
+        """
+        The connections that are at this backend, or on their way there.
+        """
+        return [each for each in self.connections.values() if each.backend is backend]
+
+    # Called by the service
+
+    def when_empty(self) -> "Deferred[None]":
+        """
+        Wait until the last connection has ended.
+        """
+        deferred: Deferred[None] = Deferred()
+        if self.connections:
+            self._empty.append(deferred)
+        else:
+            deferred.callback(None)
+        return deferred
+
+    def apply(self, settings: BalancerSettings) -> None:
+        """
+        Use other limits and times from now on.
+        """
+        self.settings = settings
+
+    def stop_timers(self) -> None:
+        """
+        There are no connections any more, and nothing to wait for.
+        """
+        self.closer.stop()
+
+
+def in_words(address: IAddress | None) -> str:
+    """
+    Where somebody is, for people.
+    """
+    host = getattr(address, "host", None)
+    if host is None:
+        return "a UNIX socket"
+    port = getattr(address, "port", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

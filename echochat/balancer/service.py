@@ -1,0 +1,159 @@
+"""
+A balancer's life: listen, relay, drain, stop.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IProtocolFactory
+from txaio.tx import make_logger
+
+from echochat.balancer.proxy import GRACE, ProxyFactory
+from echochat.daemon.control import ControlFactory
+from echochat.daemon.ports import Ports
+from echochat.net.gate import Gate
+
+
+class Part(Protocol):
+    """
+    What runs while the balancer does, such as the watch over its backends.
+    """
+
+    def begin(self) -> None:
+        """
+        The balancer listens.
+        """
+
+    def end(self) -> "Deferred[None] | None":
+        """
+        The last connection has ended.
+        """
+
+
+class BalancerService(Service):
+    """
+    Listens on endpoints and relays connections until it is stopped.
+
+    :param reactor: on which to listen; a lean one or any other.
+    :param factory: takes the connections.
+    :param gate: which of the ports is told.
+    :param endpoints: where to listen, as Twisted's endpoint strings.
+    :param fail: is told in one sentence why the service cannot go on, when that shows after it was started.
+    :param parts: what begins and ends with it, in this order.
+    :param control: where to listen for operators, and what serves them.
+    :param others: where else to listen, and for what: a status page.
+    :ivar ports: where it listens.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        factory: ProxyFactory,
+        gate: Gate,
+        endpoints: tuple[str, ...],
+        fail: Callable[[str], None],
+        parts: Sequence[Part] = (),
+        control: tuple[str, ControlFactory] | None = None,
+        others: Sequence[tuple[str, IProtocolFactory]] = (),
+    ) -> None:
+        self.ports = Ports(reactor, fail)
+        self._others = Ports(reactor, fail)
+        self._factory = factory
+        self._gate = gate
+        self._endpoints = endpoints
+        self._parts = parts
+        self._control = control
+        self._status = others
+        self._has_begun = False
+        self._hurry: Deferred[None] = Deferred()
+
+    # Called by Twisted
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        super().startService()
+        # twist does not know the privileged part.
+        if not self._has_begun:
+            self._listen()
+        for part in self._parts:
+            part.begin()
+        self._gate.let_in()
+
+    def stopService(self) -> "Deferred[None]":
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    # Called by the process
+
+    def hurry(self) -> None:
+        """
+        Do not wait for connections any more while stopping.
+        """
+        if not self._hurry.called:
+            self._hurry.callback(None)
+
+    # Ours
+
+    def _listen(self) -> None:
+        self._has_begun = True
+        # Whoever comes before everything has begun waits.
+        self._gate.hold()
+        if self._control is not None:
+            self._others.listen_for_operators(*self._control)
+        for endpoint, factory in self._status:
+            self._others.listen(endpoint, factory, partial(self._tell, endpoint, "status page"))
+        for endpoint in self._endpoints:
+            self.ports.listen(endpoint, self._factory, partial(self._listening, endpoint))
+
+    def _listening(self, endpoint: str, port: Any) -> None:
+        self._gate.guard(port)
+        self._tell(endpoint, "balancer", port)
+
+    def _tell(self, endpoint: str, what: str, port: Any) -> None:
+        address = port.getHost()
+        host = getattr(address, "host", None)
+        if host is None:
+            self.log.info("listening on {endpoint}: {what}", endpoint=endpoint, what=what)
+        else:
+            self.log.info("listening on {host} port {port}: {what}", host=host, port=address.port, what=what)
+
+    async def _stop(self) -> None:
+        await self.ports.close()
+        factory = self._factory
+        seconds = factory.settings.drain
+        if factory.connections and seconds > 0:
+            self.log.info(
+                "draining: {count} connections have {seconds:g} s", count=len(factory.connections), seconds=seconds
+            )
+            await self._until_empty(seconds)
+        for connection in list(factory.connections.values()):
+            connection.close("drained")
+        # What is closed at once is gone in the next turn, unless the reactor is very busy.
+        await self._until_empty(GRACE)
+        for part in reversed(self._parts):
+            await maybeDeferred(part.end)
+        factory.stop_timers()
+        await self._others.close()
+
+    async def _until_empty(self, seconds: float) -> None:
+        """
+        Wait until all connections have ended, the time is over, or somebody is in a hurry.
+        """
+        over: Deferred[None] = Deferred()
+        deadline = self._factory.clock.callLater(seconds, over.callback, None)
+        try:
+            await DeferredList([over, self._factory.when_empty(), self._hurry], fireOnOneCallback=True)
+        finally:
+            if deadline.active():
+                deadline.cancel()
+            if self._hurry.called:
+                # Each hurry is for one wait: the next one, when it comes before any.
+                self._hurry = Deferred()

@@ -1,0 +1,97 @@
+"""
+``twistd echochat-lb`` and ``twist echochat-lb``: options in, a service out.
+"""
+
+from functools import partial
+from typing import Any
+
+from twisted.application.service import IService
+
+from echochat.balancer.backends import Backend
+from echochat.balancer.placing import Placement, Silence
+from echochat.balancer.pool import Pool
+from echochat.balancer.proxy import ProxyFactory
+from echochat.balancer.relaying import RelayRoute
+from echochat.balancer.routes import Route
+from echochat.balancer.service import BalancerService
+from echochat.balancer.settings import SETTINGS, BalancerSettings, make_settings
+from echochat.daemon.reloads import Reloads
+from echochat.daemon.settings import SettingError
+from echochat.net.gate import Gate
+from echochat.net.lean import lean
+from echochat.net.limits import connections_for, raise_descriptor_limit
+from echochat.tap.capacity import most_connections
+from echochat.tap.ending import give_up, tell_refusals_in_one_line
+from echochat.tap.options import ProcessOptions, collect, fail, flags, parameters
+from echochat.tap.signals import take_signals
+from echochat.tap.tuning import tune_python
+
+DESCRIPTORS = 2
+"""
+What a relayed connection has: one to the client, and one to the backend.
+"""
+
+
+class Options(ProcessOptions):
+    """
+    The options of the balancer. What is wrong ends in one line and exit code 1.
+    """
+
+    longdesc = (
+        "A balancer for TCP connections: each goes to the backend that has the fewest for its weight. "
+        "Documentation: docs/balancer.rst."
+    )
+    table = SETTINGS
+    optParameters = parameters(SETTINGS)
+    optFlags = flags(SETTINGS)
+    opt_listen = collect(SETTINGS[0])
+    opt_backend = collect(SETTINGS[1])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = BalancerSettings()
+
+    def look(self) -> None:
+        self.settings = self.read_settings()
+        if not self.settings.backends and self.settings.control is None:
+            raise SettingError("there is no backend: --backend NAME=ENDPOINT, as in --backend a=tcp:127.0.0.1:7007")
+
+    def read_settings(self) -> BalancerSettings:
+        """
+        What the command line and the configuration file say now.
+
+        :raises SettingError: something is wrong.
+        """
+        return make_settings(self.written(), self.configured(), self["config"] or "")
+
+
+def makeService(options: Options) -> IService:
+    """
+    Make the balancer's service on the global reactor.
+    """
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    settings = options.settings
+    possible = connections_for(raise_descriptor_limit()) // DESCRIPTORS
+    lean_reactor = lean(reactor)
+    gate = Gate(most_connections(settings.max_connections, possible))
+    pool = Pool(settings.slow_start, panic=settings.panic)
+    routes: dict[Backend, Route] = {}
+    for described in settings.backends:
+        backend = described.make()
+        try:
+            routes[backend] = RelayRoute(lean_reactor, backend, settings.send_proxy)
+        except ValueError as error:
+            fail(f"backend {backend.name}: {error}")
+        pool.add(backend)
+    placement = Placement(lean_reactor.seconds, pool, routes)
+    factory = ProxyFactory(lean_reactor, settings, placement.place, Silence(), gate)
+    tune_python()
+    tell_refusals_in_one_line()
+    reloads = Reloads()
+    service = BalancerService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor))
+    reloads.add("the configuration", lambda: factory.apply(options.read_settings()))
+    reloads.add("the certificates", service.ports.reload_certificates)
+    take_signals(reactor, service.hurry, reloads)
+    return service
