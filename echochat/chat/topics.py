@@ -33,9 +33,14 @@ from typing import Final, Protocol
 
 from echochat.chat.events import Draft, encode_drafts
 
-CHUNK: Final = 65_536
+CHUNK: Final = 131_072
 """
-About the most bytes of a chunk, and so of one write: what a slow reader's connection may have to hold.
+About the most bytes of a chunk, and so of one write: what a slow reader's connection may have to hold, beside the
+64 KiB at which it is full.
+
+A write that finds its reader asleep has to wake it, which takes as long as copying 64 KiB. With chunks of that size,
+fan-out to 100 subscribers reached 8.7 to 17 million deliveries a second, for in some runs the readers slept between
+any two writes, and in others they never did; with 128 KiB it is 12 to 21 million, and the median half as much again.
 """
 
 KEPT: Final = 1_000

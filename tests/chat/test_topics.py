@@ -168,7 +168,7 @@ class TopicLogTests(SynchronousTestCase):
         """
         log = TopicLog("lobby", 0)
         long = "x" * CHUNK
-        events = [*[(n, "y" * 1_000) for n in range(1, 100)], (100, long), (101, "z"), (102, long), (103, long)]
+        events = [*[(n, "y" * 1_000) for n in range(1, 200)], (200, long), (201, "z"), (202, long), (203, long)]
         made = append(log, *events)
         self.assertEqual(b"".join([chunk.data for chunk in made]), lines(*events))
         self.assertEqual([position for chunk in made for position in chunk.positions], [n for n, _ in events])
