@@ -51,6 +51,23 @@ def fan(port: int, *arguments: object) -> Iterator[Callable[[], None]]:
         _figures(load)
 
 
+@contextmanager
+def rate(port: int, *arguments: object) -> Iterator[Callable[[], bool]]:
+    """
+    Messages at a steady rate while the block runs, and until all have arrived. The block is given a function that tells
+    whether that goes on still.
+
+    :raises NoFigure: it failed, or the server did not keep up with it.
+    """
+    with _started("rate", port, *arguments) as load:
+        try:
+            yield lambda: load.poll() is None
+        except NoFigure:
+            load.kill()
+            raise
+        _figures(load)
+
+
 def _started(mode: str, port: int, *arguments: object) -> subprocess.Popen[str]:
     command = [str(compiled("lg")), mode, "127.0.0.1", str(port), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

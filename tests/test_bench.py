@@ -6,8 +6,9 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Thread
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -16,7 +17,7 @@ from bench.echoes import ASYNCIO, LINE_ONLY_RECEIVER, UVLOOP, echochat
 from bench.loadgen import NoFigure, idle, lg
 from bench.report import record, section
 from bench.row import Effort, Entry, Goal, Measured, Row, measure, reached
-from bench.rows import ROWS
+from bench.rows import ROWS, neighbours
 from bench.running import Running, Server
 
 
@@ -208,6 +209,68 @@ class RowsTests(SynchronousTestCase):
             for goal in measured.goals:
                 self.assertIn(goal.of, names)
                 self.assertIn(goal.against or goal.of, names)
+
+
+class NeighboursTests(SynchronousTestCase):
+    """
+    What is measured beside others is measured beside others, on a real server.
+    """
+
+    def setUp(self) -> None:
+        if not (shutil.which("gcc") or shutil.which("cc")):
+            raise SkipTest("no C compiler for the load generator")
+        for name, smaller in {"_STOPPED": 20, "_FILLING": 200, "_FAN": 5, "_FAN_MESSAGES": 2_000}.items():
+            self.patch(neighbours, name, smaller)
+
+    def measure(self, row: Row) -> list[Measured]:
+        results = measure(row, Effort(0.2, 1), lambda line: None)
+        self.assertEqual([result.failed for result in results], [""] * len(results))
+        return results
+
+    def test_stopped(self) -> None:
+        """
+        A trial beside subscribers that stopped ends with one of them that reads all that was published.
+        """
+        for row in neighbours.ROWS[:2]:
+            self.assertTrue(all(result.middle for result in self.measure(row)))
+
+    def test_fan(self) -> None:
+        """
+        An echo is measured while the fan-out goes on.
+        """
+        self.assertTrue(all(result.middle for result in self.measure(neighbours.ROWS[2])))
+
+    def test_loss_is_noticed(self) -> None:
+        """
+        There is no figure when one that reads again is given less than was published.
+        """
+        with ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as server:
+            self.patch(neighbours, "_STOPPED", 1)
+            held.enter_context(answering(server, b"/ok sub bench 0 e\r\n" + b"".join(EVENT % n for n in (1, 2, 4))))
+            stopped = neighbours._Stopped(server.getsockname()[1], held)
+            with self.assertRaisesRegex(NoFigure, "not given everything"):
+                stopped.read_again(3)
+
+
+EVENT = b"/event bench %d 2026-01-01T00:00:00.000Z bob x\r\n"
+
+
+@contextmanager
+def answering(server: socket.socket, answer: bytes) -> Iterator[None]:
+    """
+    Answer the one connection that comes.
+    """
+
+    def answer_it() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(answer)
+            connection.recv(64)
+
+    thread = Thread(target=answer_it)
+    thread.start()
+    yield
+    thread.join()
 
 
 class RecordTests(SynchronousTestCase):

@@ -1,0 +1,181 @@
+"""
+Rows 13 and 14: what clients notice of what others do on the same server, and what those cost that do not read.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from bench.echoes import echochat
+from bench.loadgen import NoFigure, lg, rate
+from bench.row import Entry, Goal, Row
+from bench.running import Running
+
+# Who stopped must still be there at the end of the trial.
+_SERVER = echochat("--history", "sqlite:history.sqlite3", "--stall", "600")
+
+_PATIENCE = 60.0
+"""Seconds that anything may take that is waited for."""
+
+_STOPPED = 1_000
+_FILLING, _BATCH, _SIZE = 2_000, 50, 4_000
+"""What those who stopped have not read: 8 MB, in batches, which is more than the kernel takes for a small buffer."""
+
+_MESSAGES = 500
+"""A second, to one subscriber that reads."""
+
+_FAN, _FAN_MESSAGES = 100, 10_000
+"""Subscribers, and messages a second to each: a million deliveries."""
+
+
+class _Stopped:
+    """
+    Subscribers that read nothing after the reply to their subscription.
+    """
+
+    def __init__(self, port: int, held: ExitStack) -> None:
+        self._connections = [held.enter_context(_small(port)) for _ in range(_STOPPED)]
+        for each in self._connections:
+            each.sendall(b"/sub bench\n")
+        for each in self._connections:
+            # Byte by byte: a buffered reader would take events, too.
+            answer = b""
+            while not answer.endswith(b"\n"):
+                answer += each.recv(1)
+            if not answer.startswith(b"/ok sub "):
+                raise NoFigure("a subscription was refused")
+
+    def read_again(self, events: int) -> None:
+        """
+        One of them reads on.
+
+        :raises NoFigure: it was not given so many events, each once, in their order.
+        """
+        again = self._connections[0]
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        with again.makefile("rb") as told:
+            positions = [int(told.readline().split(b" ", 3)[2]) for _ in range(events)]
+        if positions != list(range(positions[0], positions[0] + events)):
+            raise NoFigure("one that read again was not given everything in its order")
+
+
+@contextmanager
+def _small(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as connection:
+        connection.settimeout(_PATIENCE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", port))
+        yield connection
+
+
+def _fill(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as talk, talk.makefile("rb") as answers:
+        for _ in range(_FILLING // _BATCH):
+            talk.sendall(b"/pub bench %s\n" % (b"x" * _SIZE) * _BATCH)
+            for _ in range(_BATCH):
+                if not answers.readline().startswith(b"/ok pub"):
+                    raise NoFigure("a publish was refused")
+
+
+def _delay(server: Running, seconds: float) -> float:
+    """
+    Microseconds from a publish to its delivery that one in a hundred exceeds.
+    """
+    return 1_000 * lg("rate", server.port, server.proto, 1, _MESSAGES, 64, seconds)["p99_ms"]
+
+
+def _delay_alone(server: Running, seconds: float) -> float:
+    _fill(server.port)
+    server.at_rest(_PATIENCE)
+    return _delay(server, seconds)
+
+
+def _delay_beside_the_stopped(server: Running, seconds: float) -> float:
+    with ExitStack() as held:
+        stopped = _Stopped(server.port, held)
+        _fill(server.port)
+        server.at_rest(_PATIENCE)
+        delay = _delay(server, seconds)
+        stopped.read_again(_FILLING + int(_MESSAGES * seconds))
+    return delay
+
+
+def _memory_of_the_stopped(server: Running, seconds: float) -> float:
+    """
+    Bytes of the server's memory for each that stopped, all that is kept of what was published included.
+    """
+    with ExitStack() as held:
+        stopped = _Stopped(server.port, held)
+        server.at_rest(_PATIENCE)
+        before = server.memory()
+        _fill(server.port)
+        server.at_rest(_PATIENCE)
+        grown = server.memory() - before
+        stopped.read_again(_FILLING)
+    return grown / _STOPPED
+
+
+def _echo(connections: int) -> Callable[[Running, float], float]:
+    """
+    Microseconds until the answer that one line in a hundred exceeds, when each connection has one under way.
+    """
+    return lambda server, seconds: lg("echo", server.port, connections, 1, 32, seconds)["p99_us"]
+
+
+def _echo_beside_a_fan(connections: int) -> Callable[[Running, float], float]:
+    def trial(server: Running, seconds: float) -> float:
+        quiet = server.at_rest(_PATIENCE)
+        # It is silent for a second before the first message, and the echo has to be over before the last.
+        load = (server.proto, _FAN, _FAN_MESSAGES, 64, seconds + 2)
+        with rate(server.port, *load) as still_runs:
+            deadline = time.monotonic() + _PATIENCE
+            while server.processor_seconds() < quiet + 0.5:
+                if time.monotonic() > deadline:
+                    raise NoFigure("the fan-out did not begin")
+                time.sleep(0.01)
+            delay = _echo(connections)(server, seconds)
+            if not still_runs():
+                raise NoFigure("the fan-out was over before the echo")
+        return delay
+
+    return trial
+
+
+def _echo_row(connections: int) -> Row:
+    plural = "connection" if connections == 1 else "connections"
+    return Row(
+        14,
+        f"echo on {connections} {plural}, 99th percentile, beside a fan-out of "
+        f"{_FAN * _FAN_MESSAGES:,} durable deliveries a second",
+        "µs",
+        (
+            Entry("idle", _SERVER, _echo(connections)),
+            Entry("beside the fan-out", _SERVER, _echo_beside_a_fan(connections)),
+        ),
+        (Goal("beside the fan-out", 3, "idle", at_most=True),),
+    )
+
+
+ROWS = (
+    Row(
+        13,
+        f"a durable delivery, 99th percentile, beside {_STOPPED:,} subscribers of the topic that stopped reading",
+        "µs",
+        (
+            Entry("alone", _SERVER, _delay_alone),
+            Entry("beside the stopped", _SERVER, _delay_beside_the_stopped),
+        ),
+        (Goal("beside the stopped", 1.2, "alone", at_most=True),),
+    ),
+    Row(
+        13,
+        f"memory of a subscriber that stopped reading, {_STOPPED:,} of them",
+        "bytes",
+        (Entry("echochat", _SERVER, _memory_of_the_stopped),),
+        (Goal("echochat", 262_144, at_most=True),),
+        enough=2,
+    ),
+    _echo_row(1),
+    _echo_row(50),
+)
