@@ -123,6 +123,10 @@ class LeanClient(_Eager, tcp.Client):
 class _Exact(_Port):
     """
     Accepts while it is wanted to: ``stopReading`` holds at once, also when it is called while a connection is made.
+
+    A factory with a method ``take_socket(socket, address, twisted_address, port)`` is offered each socket before
+    anything is made of it, and may return True to keep it: to pass it on to another process, or to give it to
+    :meth:`connect` later. Nothing is read from it, and whoever has it has to close it.
     """
 
     log = make_logger()
@@ -157,17 +161,16 @@ class _Exact(_Port):
                 continue
             self._make_connection(accepted, address)
 
-    def _make_connection(self, accepted: socket.socket, address: Any) -> None:
+    # Called by a factory that takes sockets
+
+    def connect(self, accepted: socket.socket, address: Any, protocol: Any) -> None:
+        """
+        Make a connection of a socket that was taken, as if it were accepted now.
+
+        :param address: as it was given with the socket.
+        """
         transport: Any = None
         try:
-            if self.addressFamily == socket.AF_INET6 and address[3]:
-                # A link-local address is given with its interface.
-                host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-                address = (host, *address[1:])
-            protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]  # it listens
-            if protocol is None:
-                accepted.close()
-                return
             number, self.sessionno = self.sessionno, self.sessionno + 1
             transport = self.transport(accepted, protocol, address, self, number, self.reactor)
             protocol.makeConnection(transport)
@@ -177,6 +180,28 @@ class _Exact(_Port):
                 accepted.close()
             else:
                 transport.abortConnection()
+
+    # Ours
+
+    def _make_connection(self, accepted: socket.socket, address: Any) -> None:
+        try:
+            if self.addressFamily == socket.AF_INET6 and address[3]:
+                # A link-local address is given with its interface.
+                host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+                address = (host, *address[1:])
+            factory: Any = self.factory
+            take = getattr(factory, "take_socket", None)
+            if take is not None and take(accepted, address, self._buildAddr(address), self):
+                return
+            protocol = factory.buildProtocol(self._buildAddr(address))
+        except Exception:
+            self.log.failure("a connection failed before it was made and is closed")
+            accepted.close()
+            return
+        if protocol is None:
+            accepted.close()
+            return
+        self.connect(accepted, address, protocol)
 
     def _take_a_rest(self, error: OSError) -> None:
         self.log.warn("no more connections for {seconds:g} s: {reason}", seconds=REST, reason=error.strerror)

@@ -214,6 +214,43 @@ class PortTests(OverLean, TestCase):
         self.peer(address)
         await recording.until_made(1)
 
+    async def test_factory_takes_sockets(self) -> None:
+        """
+        A factory that takes sockets gets each before anything was read from it, and what waits in one is there when it
+        is made a connection afterwards. One that it does not want is made a connection as always.
+        """
+        recording: Any = self.recording()
+        taken: list[tuple[Any, Any]] = []
+
+        def take(accepted: Any, address: Any, twisted_address: Any, port: Any) -> bool:
+            self.assertEqual((twisted_address.host, twisted_address.port), address)
+            taken.append((accepted, address))
+            return len(taken) == 1
+
+        recording.take_socket = take
+        port = self.listening(self.reactor.listenTCP(0, recording, interface="127.0.0.1"))
+        first = self.peer(port.getHost())
+        first.socket.sendall(b"first")
+        await self.until(lambda: taken)
+        self.peer(port.getHost())
+        await recording.until_made(1)
+        self.assertEqual(recording.made[0].transport.client, taken[1][1])
+        accepted, address = taken[0]
+        port.connect(accepted, address, recording.buildProtocol(port.getHost()))
+        recorder = recording.made[1]
+        await recorder.until_received(5)
+        self.assertEqual((bytes(recorder.received), recorder.transport.client), (b"first", first.socket.getsockname()))
+
+    async def test_factory_that_fails_to_take(self) -> None:
+        """
+        A socket that a factory failed to take is closed.
+        """
+        recording: Any = self.recording()
+        recording.take_socket = lambda *arguments: 1 / 0
+        port = self.listening(self.reactor.listenTCP(0, recording, interface="127.0.0.1"))
+        self.assertEqual(await self.peer(port.getHost()).read_to_end(), b"")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_out_of_descriptors(self) -> None:
         """
         Without a descriptor for another connection the port rests, and those who wait are served later.
