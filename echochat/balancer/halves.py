@@ -102,8 +102,9 @@ class Half(Protocol):
         """
         Send what is buffered, and then the end.
         """
-        transport = self.transport
-        if ISSLTransport.providedBy(transport) or not IHalfCloseableDescriptor.providedBy(transport):
+        transport: Any = self.transport
+        half_closes = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
+        if not half_closes:
             # TLS has no half-close here: this sends close_notify, and what the peer still sends is forwarded.
             self._pair.factory.closer.close(transport, False)
             return

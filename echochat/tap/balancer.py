@@ -8,13 +8,15 @@ from typing import Any
 from twisted.application.service import IService
 
 from echochat.balancer.backends import Backend
-from echochat.balancer.placing import Placement, Silence
+from echochat.balancer.dispatch import Dispatch
+from echochat.balancer.fleet import Fleet
 from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
 from echochat.balancer.relaying import RelayRoute
 from echochat.balancer.routes import Route
 from echochat.balancer.service import BalancerService
 from echochat.balancer.settings import SETTINGS, BalancerSettings, make_settings
+from echochat.balancer.unwatched import Unwatched
 from echochat.daemon.reloads import Reloads
 from echochat.daemon.settings import SettingError
 from echochat.net.gate import Gate
@@ -77,21 +79,42 @@ def makeService(options: Options) -> IService:
     lean_reactor = lean(reactor)
     gate = Gate(most_connections(settings.max_connections, possible))
     pool = Pool(settings.slow_start, panic=settings.panic)
-    routes: dict[Backend, Route] = {}
-    for described in settings.backends:
-        backend = described.make()
+    watch = Unwatched()
+
+    def make_route(backend: Backend) -> Route:
         try:
-            routes[backend] = RelayRoute(lean_reactor, backend, settings.send_proxy)
+            return RelayRoute(lean_reactor, backend, settings.send_proxy)
         except ValueError as error:
-            fail(f"backend {backend.name}: {error}")
-        pool.add(backend)
-    placement = Placement(lean_reactor.seconds, pool, routes)
-    factory = ProxyFactory(lean_reactor, settings, placement.place, Silence(), gate)
+            raise ValueError(f"backend {backend.name}: {error}") from None
+
+    fleet = Fleet(lean_reactor, pool, make_route, watch)
+    dispatch = Dispatch(lean_reactor, pool, fleet.routes.__getitem__, watch)
+    pool.freed = dispatch.freed
+    factory = ProxyFactory(lean_reactor, settings, dispatch.place, watch, gate)
+    try:
+        fleet.begin(each.make() for each in settings.backends)
+    except ValueError as error:
+        fail(str(error))
+
+    def apply(settings: BalancerSettings) -> None:
+        factory.apply(settings)
+        dispatch.retries = settings.retries
+        dispatch.connect_timeout = settings.connect_timeout
+        dispatch.queue = settings.queue
+        dispatch.queue_timeout = settings.queue_timeout
+
+    apply(settings)
+
+    def reload() -> None:
+        changed = options.read_settings()
+        fleet.follow(each.make() for each in changed.backends)
+        apply(changed)
+
     tune_python()
     tell_refusals_in_one_line()
     reloads = Reloads()
     service = BalancerService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor))
-    reloads.add("the configuration", lambda: factory.apply(options.read_settings()))
+    reloads.add("the configuration", reload)
     reloads.add("the certificates", service.ports.reload_certificates)
     take_signals(reactor, service.hurry, reloads)
     return service
