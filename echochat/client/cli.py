@@ -30,7 +30,7 @@ _SUBCOMMANDS: Final = {
 }
 
 # Commands that live in one module: named there as they are typed.
-_SHARED: Final = dict.fromkeys(("status", "reload", "kick", "ban", "unban", "drain"), "operate")
+_SHARED: Final = dict.fromkeys(("status", "reload", "kick", "ban", "unban", "move", "drain"), "operate")
 
 
 class _LazyGroup(click.Group):

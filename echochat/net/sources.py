@@ -3,12 +3,24 @@ Which proxies are believed when they say for whom they connect.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
 
 _UNIX: Final = "unix"
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address:
+    """
+    Read an address, in whatever form it is written: one of IPv4 that is mapped into IPv6 is that of IPv4, and a zone
+    does not count.
+
+    :raises ValueError: it is none.
+    """
+    address = ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 @dataclass(frozen=True)
@@ -30,9 +42,7 @@ class Sources:
         host = getattr(address, "host", None)
         if host is None:
             return self.unix
-        parsed = ip_address(host.partition("%")[0])
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
+        parsed = read_address(host)
         return any(parsed in network for network in self.networks)
 
 

@@ -2,10 +2,9 @@
 Who is kept out.
 """
 
-import ipaddress
-
 from twisted.internet.interfaces import IReactorTime
 
+from echochat.net.sources import read_address
 from echochat.wire.names import fold_name
 
 
@@ -14,10 +13,9 @@ def canonical(who: str) -> str:
     The form in which names and addresses are compared: an address can be written in many ways.
     """
     try:
-        address = ipaddress.ip_address(who.partition("%")[0])
+        return str(read_address(who))
     except ValueError:
         return fold_name(who)
-    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class Bans:

@@ -8,6 +8,7 @@ What an operator may tell a server, over its control socket (:mod:`echochat.daem
 | ``/kick WHO`` | | ``/ok kick N`` connections |
 | ``/ban WHO [SECONDS]`` | | ``/ok ban N`` connections |
 | ``/unban WHO`` | | ``/ok unban`` |
+| ``/move [COUNT] SECONDS`` | | ``/ok move N`` connections that will be asked |
 | ``/drain`` | | ``/ok drain`` |
 
 WHO is a name or an address.
@@ -18,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from echochat.daemon.control import Perform, items, no_arguments, reload
+from echochat.daemon.readers import seconds, whole
 from echochat.server.operations import Operations
 from echochat.wire.answers import Ok
 from echochat.wire.commands import Command, CommandError
@@ -70,6 +72,18 @@ async def _unban(operations: Operations, command: Command) -> bytes:
     return Ok("unban", label=command.label).encode()
 
 
+async def _move(operations: Operations, command: Command) -> bytes:
+    *count, written = command.rest.split() or [""]
+    try:
+        within = seconds(86_400)(written)
+        most = whole(0, 10_000_000)(count[0]) if count else None
+    except ValueError:
+        within = -1.0
+    if within < 0 or len(count) > 1:
+        raise CommandError("bad-arguments", "type /move [COUNT] SECONDS; COUNT is all unless told")
+    return Ok("move", str(operations.move(most, within)), command.label).encode()
+
+
 async def _drain(operations: Operations, command: Command) -> bytes:
     no_arguments(command)
     operations.drain()
@@ -82,5 +96,6 @@ _COMMANDS: Final[dict[str, Callable[[Operations, Command], Awaitable[bytes]]]] =
     "kick": _kick,
     "ban": _ban,
     "unban": _unban,
+    "move": _move,
     "drain": _drain,
 }

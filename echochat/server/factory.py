@@ -22,6 +22,7 @@ from echochat.server.admission import Admission
 from echochat.server.bans import Bans
 from echochat.server.exchange import Exchange
 from echochat.server.line import EchoChatProtocol
+from echochat.server.moving import Moving
 from echochat.server.settings import ServerSettings
 from echochat.wire.answers import Bye, Err
 from echochat.wire.lines import LineReader
@@ -51,6 +52,7 @@ class EchoChatFactory(Factory):
     :param admission: who may come in; None: everybody, as a guest.
     :param gate: is shut while there are as many connections as there may be.
     :ivar refusals: how many refused connections there are.
+    :ivar moving: asks clients to move to another server.
     """
 
     noisy = False
@@ -82,6 +84,7 @@ class EchoChatFactory(Factory):
         self.idle = Deadlines(clock, settings.idle, EchoChatProtocol.is_idle)
         self.stall = Deadlines(clock, settings.stall, EchoChatProtocol.is_stalled)
         self.closer = Closer(clock, GRACE)
+        self.moving = Moving(clock)
         self._gate = gate if gate is not None else Gate(settings.max_connections)
         self._addresses = AddressLimit(clock, settings.per_address)
         self._made = 0
@@ -127,6 +130,7 @@ class EchoChatFactory(Factory):
         self.first_line.clear(connection)
         self.idle.clear(connection)
         self.stall.clear(connection)
+        self.moving.forget(connection)
 
     def displace_guest(self, name: str) -> None:
         """
@@ -183,7 +187,7 @@ class EchoChatFactory(Factory):
         """
         There are no connections any more, and nothing to wait for.
         """
-        for timers in (self.first_line, self.idle, self.stall, self.closer):
+        for timers in (self.first_line, self.idle, self.stall, self.closer, self.moving):
             timers.stop()
 
 

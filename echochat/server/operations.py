@@ -88,6 +88,16 @@ class Operations:
         """
         return self._factory.bans.remove(who)
 
+    def move(self, count: int | None, seconds: float) -> int:
+        """
+        Ask clients to reconnect, which takes them to another server where a balancer has one. The server goes on.
+
+        :param count: how many; None: all.
+        :param seconds: they are asked one after the other over this time.
+        :return: how many will be asked.
+        """
+        return self._factory.moving.move(self._factory.connections, count, seconds)
+
     def drain(self) -> None:
         """
         Stop the server: as SIGTERM does.

@@ -118,6 +118,8 @@ class EchoChatService(Service):
     async def _stop(self) -> None:
         await self.ports.close()
         factory = self._factory
+        # Everybody is about to be told.
+        factory.moving.stop()
         seconds = factory.settings.drain
         if factory.connections and seconds > 0:
             self.log.info(

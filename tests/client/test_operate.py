@@ -1,6 +1,6 @@
 """
-``echochat status``, ``reload``, ``kick``, ``ban``, ``unban`` and ``drain`` as an operator meets them: with a real
-server, and with sockets that are none.
+``echochat status``, ``reload``, ``kick``, ``ban``, ``unban``, ``move`` and ``drain`` as an operator meets them: with a
+real server, and with sockets that are none.
 """
 
 import json
@@ -31,6 +31,8 @@ COMMANDS = (
     ("ban", "alice"),
     ("ban", "alice", "60"),
     ("unban", "alice"),
+    ("move", "5"),
+    ("move", "5", "--count", "3"),
     ("drain",),
 )
 
@@ -125,6 +127,11 @@ class OperatorTests(TestCase):
         self.assertRegex(await refused.hear(), rb"\A/bye banned ")
         self.assertEqual(await self.operate("unban", "127.0.0.1"), ("unbanned\n", ""))
         last = await self.talk(port, b"/ping")
+
+        self.assertEqual(await self.operate("move", "--count", "0", "9"), ("0 clients will be asked\n", ""))
+        self.assertEqual(await self.operate("move", "0"), ("1 client will be asked\n", ""))
+        self.assertEqual(await last.hear(), b"/drain 0")
+        self.assertEqual(await last.ask(b"/ping"), b"/ok ping")
 
         self.assertEqual(await self.operate("drain"), ("draining\n", ""))
         self.assertRegex(await last.hear(), rb"\A/bye draining ")
@@ -271,6 +278,10 @@ class NoServerTests(SynchronousTestCase):
             ("ban", "alice", "never"),
             ("ban", "alice", "0"),
             ("unban",),
+            ("move",),
+            ("move", "soon"),
+            ("move", "-1"),
+            ("move", "5", "--count", "x"),
             ("drain", "5"),
         ):
             self.assertEqual(self.operate(*command).exit_code, 2, command)

@@ -112,6 +112,18 @@ class ControlTests(HouseTestCase):
         self.assertEqual(self.say(b"/ban mallory\r\n/unban mallory\r\n"), b"/ok ban 0\r\n/ok unban\r\n")
         self.refused(self.say(b"/unban mallory\r\n"), b"bad-arguments")
 
+    def test_move(self) -> None:
+        """
+        All are asked, or so many; what is no number is refused.
+        """
+        for _ in range(3):
+            self.house.connect()
+        self.assertEqual(self.say(b"/move#m 30\r\n"), b"/ok#m move 3\r\n")
+        self.assertEqual(self.say(b"/move 2 0.5\r\n"), b"/ok move 2\r\n")
+        self.assertEqual(self.say(b"/move 0 0\r\n"), b"/ok move 0\r\n")
+        for wrong in (b"", b" soon", b" -1", b" nan", b" 1 2 3", b" -1 5", b" 1.5 5"):
+            self.refused(self.say(b"/move%s\r\n" % wrong), b"bad-arguments")
+
     def test_drain(self) -> None:
         """
         The server is stopped, once.

@@ -325,3 +325,25 @@ class KickTests(OperationsTestCase):
         self.open()
         self.operate().drain()
         self.assertEqual(self.stops, 1)
+
+    def test_move(self) -> None:
+        """
+        ``move`` tells clients to reconnect while the server goes on, and leaves alone whoever has gone meanwhile.
+        """
+        house = self.open()
+        operations = self.operate()
+        visitors = [house.connect() for _ in range(10)]
+        self.assertEqual(operations.move(None, 20), 10)
+        for _ in range(10):
+            house.wait(1)
+        told = [each for each in visitors if each.received]
+        self.assertEqual({each.received for each in told}, {b"/drain 2\r\n"})
+        self.assertTrue(4 <= len(told) <= 6, len(told))
+        [gone, *staying] = [each for each in visitors if not each.received]
+        gone.vanish()
+        for _ in range(10):
+            house.wait(1)
+        self.assertEqual({each.received for each in staying}, {b"/drain 2\r\n"})
+        self.assertEqual(gone.received, b"")
+        self.assertEqual(staying[0].say(b"hello\r\n"), b"HELLO\r\n")
+        self.assertEqual((operations.move(3, 0), self.stops), (3, 0))

@@ -1,6 +1,6 @@
 """
-``echochat status``, ``reload``, ``kick``, ``ban``, ``unban`` and ``drain``: the operator's commands, over the control
-socket.
+``echochat status``, ``reload``, ``kick``, ``ban``, ``unban``, ``move`` and ``drain``: the operator's commands, over the
+control socket.
 """
 
 import json
@@ -22,7 +22,10 @@ _control = click.option(
 )
 
 
-def _refuse(error: OperationFailed) -> NoReturn:
+def refuse(error: OperationFailed) -> NoReturn:
+    """
+    Print what came before a refusal and why it was one, and exit.
+    """
     for item in error.args[1]:
         click.echo(item)
     click.echo(f"echochat: {harmless(error.args[0])}", err=True)
@@ -34,7 +37,7 @@ def _simple(verb: str, done: Callable[[str], str]) -> Callable[[str, str], None]
         try:
             items, rest = ask(control, f"/{verb} {arguments}".rstrip())
         except OperationFailed as error:
-            _refuse(error)
+            refuse(error)
         for item in items:
             click.echo(item)
         click.echo(done(rest))
@@ -56,7 +59,7 @@ def status(control: str, as_json: bool) -> None:
     try:
         items, _ = ask(control, "/status")
     except OperationFailed as error:
-        _refuse(error)
+        refuse(error)
     values = dict(item.split(": ", 1) for item in items)
     if as_json:
         click.echo(json.dumps({name: _number(value) for name, value in values.items()}))
@@ -113,6 +116,21 @@ def unban(control: str, who: str) -> None:
     Let a name or an address in again.
     """
     _simple("unban", lambda rest: "unbanned")(control, who)
+
+
+@click.command()
+@_control
+@click.argument("seconds", type=click.FloatRange(0, 86_400))
+@click.option("--count", type=click.IntRange(0), metavar="N", help="How many. [default: all]")
+def move(control: str, seconds: float, count: int | None) -> None:
+    """
+    Ask a server's clients to go to another one.
+
+    They are asked to reconnect, one after the other over so many SECONDS, and a balancer takes them elsewhere. The
+    server goes on. A later "move" takes the place of one that is under way: "move --count 0 0" ends it.
+    """
+    how_many = "" if count is None else f"{count} "
+    _simple("move", lambda rest: f"{rest} client{'s' * (rest != '1')} will be asked")(control, f"{how_many}{seconds:g}")
 
 
 @click.command()
