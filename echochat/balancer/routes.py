@@ -88,11 +88,19 @@ class Held(Protocol):
     :ivar number: identifies it in the log.
     :ivar peer: where the client is.
     :ivar lease: names its backend; None: it has none yet.
+    :ivar bytes_in: what it has carried from the client up to now, as far as the balancer knows.
+    :ivar bytes_out: likewise, from the backend.
     """
 
     number: int
     peer: IAddress
     lease: Lease | None
+
+    @property
+    def bytes_in(self) -> int: ...
+
+    @property
+    def bytes_out(self) -> int: ...
 
     def kick(self) -> bool:
         """

@@ -19,6 +19,8 @@ _SUBCOMMANDS: Final = {
     "drain": "Stop a server; its clients are told before.",
     "history": "Print what was published in a topic.",
     "kick": "Close somebody's connections.",
+    "lb": "Operate a balancer.",
+    "move": "Ask a server's clients to go to another one.",
     "passwd": "Add, change and remove accounts.",
     "pub": "Publish a text, or each line of the input.",
     "reload": "Have a server read its files again.",

@@ -1,0 +1,88 @@
+"""
+A balancer's backends as a table in a terminal, or in a pipe.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from echochat.client.harmless import harmless
+
+_STYLES: Final = {
+    "up": "green",
+    "starting": "cyan",
+    "draining": "yellow",
+    "drained": "yellow",
+    "leaving": "yellow",
+    "down": "bold red",
+}
+
+_WIDTH_OF_A_PIPE: Final = 240
+
+
+def print_backends(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, Any]]) -> None:
+    """
+    Print them, and one line on the balancer itself.
+    """
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table.add_column("backend", overflow="fold")
+    table.add_column("state")
+    for name in ("active", "weight", "new/s", "in/s", "out/s", "total", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("last check", overflow="fold")
+    for each in backends:
+        table.add_row(*_row(each))
+    console.print(table)
+    summary = "{serving} of {backends} backends serve, {active} connections, {waiting} waiting, up for {up}"
+    console.print(Text(summary.format(**balancer, up=duration(balancer["uptime"]))))
+
+
+def size(number: float) -> str:
+    """
+    Bytes, in three digits or so.
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1_000:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1_024
+    return f"{number:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """
+    A time in its two largest units.
+    """
+    whole = int(seconds)
+    days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _row(backend: Mapping[str, Any]) -> list[Text]:
+    state = str(backend["state"])
+    limit = f"/{backend['max']}" if backend["max"] else ""
+    ago = "" if backend["checked"] is None else f", {duration(backend['checked'])} ago"
+    cells = (
+        f"{backend['name']}{' (backup)' * bool(backend['backup'])}",
+        state,
+        f"{backend['active']}{limit}",
+        str(backend["weight"]),
+        f"{backend['connections_per_second']:g}",
+        size(backend["bytes_in_per_second"]),
+        size(backend["bytes_out_per_second"]),
+        str(backend["connections"]),
+        str(backend["failures"]),
+        f"{backend['why']}{ago}",
+    )
+    row = [Text(harmless(cell)) for cell in cells]
+    row[1].stylize(_STYLES.get(state, ""))
+    return row
