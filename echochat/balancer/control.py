@@ -124,6 +124,8 @@ async def _kick(operations: Operations, command: Command) -> bytes:
 
 
 async def _reload(operations: Operations, command: Command) -> bytes:
+    # A configuration that cannot be read changes nothing.
+    operations.changes = []
     answer = await reload(operations.reloads, command)
     changes = b"".join(Info(f"backend {change}", command.label).encode() for change in operations.changes)
     return changes + answer

@@ -40,6 +40,7 @@ class Fleet:
         self._clock = clock
         self._make_route = make_route
         self._watch = watch
+        self._is_watched = False
         self._configured: set[str] = set()
         self._leaving: list[Backend] = []
 
@@ -58,9 +59,9 @@ class Fleet:
 
     # Called by the service
 
-    def begin(self, backends: Iterable[Backend]) -> None:
+    def take(self, backends: Iterable[Backend]) -> None:
         """
-        Take the backends of the configuration, which have their full weight at once.
+        Have the backends of the configuration, with their full weight at once.
 
         :raises ValueError: an endpoint is wrong, or two have one name.
         """
@@ -68,10 +69,19 @@ class Fleet:
             self._take(backend, None)
             self._configured.add(backend.name)
 
+    def begin(self) -> None:
+        """
+        The process runs: look at their health.
+        """
+        self._is_watched = True
+        for backend in self.pool:
+            self._watch.begin(backend)
+
     def end(self) -> None:
         """
         Look at none any more, and let nothing more in.
         """
+        self._is_watched = False
         for backend in self.pool:
             self._watch.end(backend)
             self.routes[backend].close()
@@ -142,7 +152,7 @@ class Fleet:
         Make it ready, drain it, or take it out.
         """
         self.pool.set_mode(backend, mode, self._clock.seconds())
-        self._watch.begin(backend)
+        self._look_at(backend)
         self.log.info("backend {name} is to be: {mode}", name=backend.name, mode=mode.value)
 
     def set_weight(self, backend: Backend, weight: int) -> None:
@@ -163,7 +173,11 @@ class Fleet:
     def _enter(self, backend: Backend, route: Route, now: float | None) -> None:
         self.routes[backend] = route
         self.pool.add(backend, now)
-        self._watch.begin(backend)
+        self._look_at(backend)
+
+    def _look_at(self, backend: Backend) -> None:
+        if self._is_watched:
+            self._watch.begin(backend)
 
     def _make_routes(self, backends: Iterable[Backend]) -> dict[Backend, Route]:
         routes: dict[Backend, Route] = {}
@@ -197,7 +211,7 @@ class Fleet:
             has_changed = (backend.check, backend.control) != (wanted.check, wanted.control)
             backend.check, backend.control = wanted.check, wanted.control
             if has_changed:
-                self._watch.begin(backend)
+                self._look_at(backend)
         return changes
 
     def _let_go(self) -> None:

@@ -24,6 +24,26 @@ _STYLES: Final = {
 
 _WIDTH_OF_A_PIPE: Final = 240
 
+_COLUMNS: Final = (
+    "backend",
+    "state",
+    "active",
+    "weight",
+    "new/s",
+    "in/s",
+    "out/s",
+    "total",
+    "failed",
+    "last check",
+)
+
+_WIDTH_OF_ALL: Final = 110
+
+_MOST_WANTED: Final = ("backend", "state", "active", "weight", "new/s", "failed", "last check")
+"""
+What there is room for in a narrower terminal.
+"""
+
 
 def print_backends(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, Any]]) -> None:
     """
@@ -31,13 +51,13 @@ def print_backends(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, 
     """
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE, highlight=False)
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    table.add_column("backend", overflow="fold")
-    table.add_column("state")
-    for name in ("active", "weight", "new/s", "in/s", "out/s", "total", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("last check", overflow="fold")
+    columns = _COLUMNS if console.width >= _WIDTH_OF_ALL else _MOST_WANTED
+    for name in columns:
+        is_text = name in ("backend", "state", "last check")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "last check", overflow="fold")
     for each in backends:
-        table.add_row(*_row(each))
+        row = _row(each)
+        table.add_row(*(row[name] for name in columns))
     console.print(table)
     summary = "{serving} of {backends} backends serve, {active} connections, {waiting} waiting, up for {up}"
     console.print(Text(summary.format(**balancer, up=duration(balancer["uptime"]))))
@@ -67,7 +87,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
-def _row(backend: Mapping[str, Any]) -> list[Text]:
+def _row(backend: Mapping[str, Any]) -> dict[str, Text]:
     state = str(backend["state"])
     limit = f"/{backend['max']}" if backend["max"] else ""
     ago = "" if backend["checked"] is None else f", {duration(backend['checked'])} ago"
@@ -83,6 +103,6 @@ def _row(backend: Mapping[str, Any]) -> list[Text]:
         str(backend["failures"]),
         f"{backend['why']}{ago}",
     )
-    row = [Text(harmless(cell)) for cell in cells]
-    row[1].stylize(_STYLES.get(state, ""))
+    row = {name: Text(harmless(cell)) for name, cell in zip(_COLUMNS, cells, strict=True)}
+    row["state"].stylize(_STYLES.get(state, ""))
     return row

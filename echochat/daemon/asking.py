@@ -72,6 +72,14 @@ class _Question(Protocol):
                 self._answer.callback(result)
 
 
+class _Questions(Factory):
+    """
+    Makes what asks.
+    """
+
+    noisy = False
+
+
 async def ask(reactor: Any, clock: IReactorTime, control: str, command: str) -> tuple[list[str], str]:
     """
     Have a process carry out one command.
@@ -85,7 +93,7 @@ async def ask(reactor: Any, clock: IReactorTime, control: str, command: str) -> 
     question = _Question(command, answer)
     try:
         endpoint = client_endpoint(reactor, control)
-        connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(lambda: question))
+        connecting: Deferred[Any] = endpoint.connect(_Questions.forProtocol(lambda: question))
         await connecting.addTimeout(DEADLINE, clock)
         rest = await answer.addTimeout(DEADLINE, clock)
     except NotAnswered as error:

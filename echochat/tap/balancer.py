@@ -8,16 +8,21 @@ from typing import Any
 from twisted.application.service import IService
 
 from echochat.balancer.backends import Backend
+from echochat.balancer.control import commands
 from echochat.balancer.dispatch import Dispatch
 from echochat.balancer.fleet import Fleet
+from echochat.balancer.moving import Mover
+from echochat.balancer.operations import Operations
 from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
 from echochat.balancer.relaying import RelayRoute
 from echochat.balancer.routes import Route
 from echochat.balancer.service import BalancerService
 from echochat.balancer.settings import SETTINGS, BalancerSettings, make_settings
+from echochat.balancer.status import Status
+from echochat.balancer.trends import Trends
 from echochat.balancer.unwatched import Unwatched
-from echochat.daemon.reloads import Reloads
+from echochat.daemon.control import ControlFactory
 from echochat.daemon.settings import SettingError
 from echochat.net.gate import Gate
 from echochat.net.lean import lean
@@ -91,13 +96,19 @@ def makeService(options: Options) -> IService:
     dispatch = Dispatch(lean_reactor, pool, fleet.routes.__getitem__, watch)
     pool.freed = dispatch.freed
     factory = ProxyFactory(lean_reactor, settings, dispatch.place, watch, gate)
+    trends = Trends(lean_reactor, fleet, factory.connections.values)
+    mover = Mover(reactor, lean_reactor, fleet.routes)
+    fleet.vacate = lambda backend: mover.move(backend, None, factory.settings.drain)
+    status = Status(lean_reactor, fleet, trends, lambda: dispatch.waiting)
+    operations = Operations(status, mover, factory.connections.values, lambda: factory.settings.drain)
     try:
-        fleet.begin(each.make() for each in settings.backends)
+        fleet.take(each.make() for each in settings.backends)
     except ValueError as error:
         fail(str(error))
 
     def apply(settings: BalancerSettings) -> None:
         factory.apply(settings)
+        pool.slow_start, pool.panic = settings.slow_start, settings.panic
         dispatch.retries = settings.retries
         dispatch.connect_timeout = settings.connect_timeout
         dispatch.queue = settings.queue
@@ -107,14 +118,36 @@ def makeService(options: Options) -> IService:
 
     def reload() -> None:
         changed = options.read_settings()
-        fleet.follow(each.make() for each in changed.backends)
+        # First, as this can be wrong: nothing has changed then.
+        operations.follow(each.make() for each in changed.backends)
         apply(changed)
 
     tune_python()
     tell_refusals_in_one_line()
-    reloads = Reloads()
-    service = BalancerService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor))
-    reloads.add("the configuration", reload)
-    reloads.add("the certificates", service.ports.reload_certificates)
-    take_signals(reactor, service.hurry, reloads)
+    control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
+    parts = (fleet, trends, WaitingClients(dispatch))
+    service = BalancerService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), parts, control)
+    operations.reloads.add("the configuration", reload)
+    operations.reloads.add("the certificates", service.ports.reload_certificates)
+    take_signals(reactor, service.hurry, operations.reloads)
     return service
+
+
+class WaitingClients:
+    """
+    Those who wait for a place at a backend, as a part of the service.
+    """
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    def begin(self) -> None:
+        """
+        Nobody waits yet.
+        """
+
+    def end(self) -> None:
+        """
+        Nobody has to wait any more.
+        """
+        self._dispatch.stop()

@@ -89,7 +89,8 @@ class TestFleet(Fleet):
         self.watch = NotingWatch()
         self.vacated: list[str] = []
         super().__init__(self.clock, Pool(slow_start), make_route, self.watch, self._vacate)
-        self.begin(Backend(name, f"tcp:{name}:7007") for name in names)
+        self.take(Backend(name, f"tcp:{name}:7007") for name in names)
+        self.begin()
 
     def backend(self, name: str) -> Backend:
         """

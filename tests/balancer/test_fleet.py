@@ -23,6 +23,19 @@ class FleetTests(SynchronousTestCase):
         self.assertEqual([each.name for each in fleet.watch.looked_at], ["a", "b"])
         self.assertEqual(list(fleet.routes), list(fleet))
 
+    def test_nobody_is_looked_at_before(self) -> None:
+        """
+        Until the process runs, and from its end on, nobody is looked at.
+        """
+        fleet = TestFleet("a")
+        fleet.end()
+        fleet.watch.begun = 0
+        fleet.add(Backend("b", "tcp:b:1"))
+        fleet.set_mode(fleet.backend("a"), Mode.DRAIN)
+        self.assertEqual(fleet.watch.begun, 0)
+        fleet.begin()
+        self.assertEqual([each.name for each in fleet.watch.looked_at], ["a", "b"])
+
     def test_add(self) -> None:
         """
         One that is added begins slowly.

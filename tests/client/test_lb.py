@@ -1,0 +1,290 @@
+"""
+``echochat lb`` as an operator meets it: with a real balancer and real servers, and with sockets that are none.
+"""
+
+import json
+import os
+import secrets
+import socket
+import tempfile
+import threading
+from contextlib import closing
+
+from click.testing import Result
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echochat.client.backend_table import duration, size
+from echochat.client.cli import main
+from tests.client.click_runner import make_runner
+from tests.client.processes import start_client, stop_program
+from tests.processes import Server, start_server
+from tests.server.talking import Talker, talk_to
+
+COMMANDS = (
+    ("status",),
+    ("status", "--json"),
+    ("drain", "a"),
+    ("drain", "a", "5"),
+    ("ready", "a"),
+    ("down", "a"),
+    ("weight", "a", "5"),
+    ("add", "a=tcp:localhost:1", "--weight", "2", "--max", "3", "--backup", "--check", "ping"),
+    ("remove", "a"),
+    ("kick", "127.0.0.1"),
+    ("kick", "backend", "a"),
+    ("reload",),
+)
+
+
+class BalancerTests(TestCase):
+    """
+    With a balancer and two servers.
+    """
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        # Of a UNIX socket's path there may be 108 bytes.
+        self.path = os.path.join(tempfile.gettempdir(), f"echochat-{secrets.token_hex(8)}")
+        self.folder = os.path.abspath(self.mktemp())
+        os.makedirs(self.folder)
+        self.config = os.path.join(self.folder, "lb.toml")
+
+    async def start(self) -> Server:
+        """
+        Start servers a and b, of which a has a control socket, and a balancer.
+        """
+        servers = [
+            start_server(self, "--history", "memory:", "--control", f"unix:{self.path}-a"),
+            start_server(self, "--history", "memory:"),
+        ]
+        self.ports = [await server.port() for server in servers]
+        self.configure(f'control = "unix:{self.path}-a"\n')
+        control = ("--control", f"unix:{self.path}")
+        return start_server(self, "--config", self.config, *control, service="echochat-lb")
+
+    def configure(self, of_a: str) -> None:
+        """
+        Write the configuration, with this for server a.
+        """
+        with open(self.config, "w") as file:
+            file.write('check = "none"\n')
+            for name, port in zip("ab", self.ports, strict=True):
+                file.write(f'[backends.{name}]\nendpoint = "tcp:127.0.0.1:{port}"\n{of_a if name == "a" else ""}')
+
+    async def operate(self, *command: str, code: int = 0) -> tuple[str, str]:
+        """
+        Run an operator's command, with the control socket in the environment.
+
+        :return: its output and its errors.
+        """
+        client = start_client("lb", *command, environment={"ECHOCHAT_LB_CONTROL": f"unix:{self.path}"})
+        self.addCleanup(stop_program, client)
+        self.assertEqual(await client.ends(), code, client.output + client.errors)
+        return client.output.decode(), client.errors.decode()
+
+    async def test_a_day(self) -> None:
+        """
+        Each command with a balancer that runs: what it prints, and what becomes of the clients.
+        """
+        balancer = await self.start()
+        port = await balancer.port()
+        talkers: list[Talker] = [await talk_to(port) for _ in range(4)]
+        for talker in talkers:
+            self.assertEqual(await talker.ask(b"/ping"), b"/ok ping")
+
+        output, errors = await self.operate("status")
+        self.assertEqual(errors, "")
+        lines = output.splitlines()
+        self.assertEqual([line.split()[:4] for line in lines[1:3]], [["a", "up", "2", "1"], ["b", "up", "2", "1"]])
+        self.assertRegex(lines[3], r"\A2 of 2 backends serve, 4 connections, 0 waiting, up for ")
+        values = json.loads((await self.operate("status", "--json"))[0])
+        self.assertEqual((values["balancer"]["process"], values["balancer"]["active"]), (balancer.pid, 4))
+        self.assertEqual([(each["name"], each["active"]) for each in values["backends"]], [("a", 2), ("b", 2)])
+
+        output, _ = await self.operate("drain", "a", "0")
+        self.assertEqual(
+            output, "sessions of backend a that are asked to move within 0 s: 2\na drains: it has 2 connections\n"
+        )
+        # Those of the server whose turn was the first and the third.
+        for talker in (talkers[0], talkers[2]):
+            self.assertEqual(await talker.hear(), b"/drain 0")
+        output, _ = await self.operate("drain", "b")
+        self.assertIn("the sessions of backend b are not asked to move: it has no control setting\n", output)
+        self.assertEqual((await self.operate("ready", "b")), ("b is ready\n", ""))
+        self.assertEqual((await self.operate("down", "a")), ("a is down: it has 2 connections\n", ""))
+        self.assertEqual((await self.operate("weight", "b", "7")), ("b has weight 7\n", ""))
+        self.assertEqual((await self.operate("add", "c=tcp:127.0.0.1:1", "--backup")), ("c was added\n", ""))
+        _, errors = await self.operate("add", "c=tcp:127.0.0.1:1", code=1)
+        self.assertEqual(errors, "echochat: there is a backend c already\n")
+        _, errors = await self.operate("remove", "d", code=1)
+        self.assertEqual(errors, "echochat: there is no backend d; there are: a, b, c\n")
+        self.assertEqual((await self.operate("remove", "c")), ("c was removed: it has 0 connections\n", ""))
+
+        self.configure("weight = 3\n")
+        output, _ = await self.operate("reload")
+        self.assertIn("backend a: weight 1 -> 3\n", output)
+        self.assertTrue(output.endswith("\nreloaded\n"), output)
+        with open(self.config, "a") as file:
+            file.write("what is this")
+        output, errors = await self.operate("reload", code=1)
+        self.assertRegex(output, r"(?m)^the configuration: kept as it was: [^\n]*lb.toml is not TOML")
+        self.assertNotIn("backend a", output)
+        self.assertRegex(errors, r"\Aechochat: [^\n]+\n\Z")
+
+        for talker in talkers:
+            self.assertEqual(await talker.ask(b"/ping"), b"/ok ping")
+        self.assertEqual((await self.operate("kick", "backend", "b")), ("2 connections closed\n", ""))
+        self.assertEqual((await self.operate("kick", "1")), ("1 connection closed\n", ""))
+        self.assertEqual((await self.operate("kick", "127.0.0.1")), ("1 connection closed\n", ""))
+        for talker in talkers:
+            talker.end()
+        self.assertEqual(await balancer.stop(), 0)
+        self.assertNotIn(b"Traceback", balancer.output)
+        self.assertEqual(balancer.output.count(b": killed; "), 4)
+
+    async def test_control_socket_of_a_backend_that_is_gone(self) -> None:
+        """
+        A drain goes on when the backend cannot be told, and one line says why it cannot.
+        """
+        balancer = await self.start()
+        self.configure(f'control = "unix:{self.path}-nobody"\n')
+        talker = await talk_to(await balancer.port())
+        self.assertEqual(await talker.ask(b"/ping"), b"/ok ping")
+        await self.operate("reload")
+        output, _ = await self.operate("drain", "a")
+        why = f"not asked to move: unix:{self.path}-nobody cannot be reached: No such file or directory"
+        self.assertIn(f"the sessions of backend a are {why}\n", output)
+        self.assertEqual(balancer.output.count(why.encode()), 1)
+        values = json.loads((await self.operate("status", "--json"))[0])
+        self.assertEqual(values["backends"][0]["state"], "draining")
+        talker.end()
+        self.assertEqual(await balancer.stop(), 0)
+
+
+class NoBalancerTests(SynchronousTestCase):
+    """
+    With what is no balancer, or not one that can be reached: one line, and exit code 1.
+    """
+
+    def setUp(self) -> None:
+        self.path = os.path.join(tempfile.gettempdir(), f"echochat-{secrets.token_hex(8)}")
+
+    def operate(self, *command: str) -> Result:
+        """
+        Run an operator's command.
+        """
+        return make_runner().invoke(main, ["lb", *command, "--control", f"unix:{self.path}"], prog_name="echochat")
+
+    def failed(self, result: Result, why: str) -> None:
+        """
+        It failed, in one line that says why.
+        """
+        self.assertEqual(result.exit_code, 1, result.output)
+        self.assertRegex(result.stderr, rf"\Aechochat: [^\n]*{why}[^\n]*\n\Z")
+        self.assertEqual(result.stdout, "")
+
+    def answering(self, answer: bytes) -> None:
+        """
+        Something at the socket that says this to whoever comes, and closes.
+        """
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(self.path)
+        self.addCleanup(os.unlink, self.path)
+        listening.listen()
+
+        def serve() -> None:
+            with closing(listening), closing(listening.accept()[0]) as connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        self.addCleanup(thread.join)
+
+    def test_unreachable(self) -> None:
+        """
+        A path where nothing is, for every command; the line names it.
+        """
+        for command in COMMANDS:
+            self.failed(self.operate(*command), f"{self.path} cannot be reached: No such file or directory")
+
+    def test_server(self) -> None:
+        """
+        The control socket of a server, which is not a balancer's.
+        """
+        self.answering(b"/info version: 0.1.0\r\n/info process: 1\r\n/ok status 2\r\n")
+        self.failed(self.operate("status"), "something else than a balancer")
+
+    def test_harmless(self) -> None:
+        """
+        What a balancer says does not act on the terminal, and is not taken for markup.
+        """
+        backend = {
+            **dict.fromkeys(("active", "connections", "failures", "max", "checked", "weight"), 1),
+            **dict.fromkeys(("connections_per_second", "bytes_in_per_second", "bytes_out_per_second"), 0),
+            "name": "a",
+            "state": "up",
+            "backup": False,
+            "why": "said \x1b[2J[red]no[/red]",
+        }
+        balancer = {"serving": 1, "backends": 1, "active": 1, "waiting": 0, "uptime": 90_000}
+        lines = (f"balancer {json.dumps(balancer)}", f"backend {json.dumps(backend)}")
+        self.answering("".join(f"/info {line}\r\n" for line in lines).encode() + b"/ok status 1\r\n")
+        output = self.operate("status").output
+        self.assertIn("said ^[[2J[red]no[/red], 1 s ago", output)
+        self.assertIn("up for 1 d 1 h\n", output)
+
+    def test_bad_usage(self) -> None:
+        """
+        What is missing or makes no sense is usage, exit code 2; what would be two words is none.
+        """
+        for command in (
+            ("drain",),
+            ("drain", "a", "soon"),
+            ("weight", "a"),
+            ("weight", "a", "0"),
+            ("add",),
+            ("add", "a=b", "--check", "look"),
+            ("kick",),
+            ("remove",),
+            ("ready", "a", "b"),
+            ("nothing",),
+        ):
+            self.assertEqual(self.operate(*command).exit_code, 2, command)
+        for name in ("a b", "", "a\r\n/down"):
+            self.failed(self.operate("drain", name), "is one (word|line)")
+
+
+class WordsTests(SynchronousTestCase):
+    """
+    Figures for people.
+    """
+
+    def test_size(self) -> None:
+        """
+        In three digits or so.
+        """
+        for number, text in (
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 KiB"),
+            (123_456, "121 KiB"),
+            (5 << 20, "5.0 MiB"),
+            (7 << 30, "7.0 GiB"),
+            (9 << 42, "36.0 TiB"),
+        ):
+            self.assertEqual(size(number), text)
+
+    def test_duration(self) -> None:
+        """
+        In the two largest units.
+        """
+        for seconds, text in (
+            (0.9, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (7_325, "2 h 2 min"),
+            (200_000, "2 d 7 h"),
+        ):
+            self.assertEqual(duration(seconds), text)
