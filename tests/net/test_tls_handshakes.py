@@ -102,9 +102,9 @@ class AcceptedTests(ServiceTests):
 
     def test_versions_and_suites(self) -> None:
         """
-        Forward secrecy and authenticated encryption only, on X25519.
+        Forward secrecy and authenticated encryption only, on X25519; in TLS 1.3 with the least dear suite.
         """
-        for version, suites in ((TLS_1_2, r"ECDHE-ECDSA-.*(GCM|POLY1305)"), (TLS_1_3, r"TLS_.*(GCM|POLY1305)")):
+        for version, suites in ((TLS_1_2, r"ECDHE-ECDSA-.*(GCM|POLY1305)"), (TLS_1_3, r"TLS_AES_128_GCM_SHA256")):
             client = Service(self.folder).connect(version=version).exchange()
             self.assertRegex(client.connection.get_cipher_name() or "", suites)
             self.assertEqual((client.connection.get_group_name() or "").lower(), "x25519")
@@ -481,16 +481,19 @@ class LimitTests(ServiceTests):
             self.assertEqual(client.exchange().received, b"welcome\n")
         self.nothing_left(service)
 
-    def test_no_share_for_lines(self) -> None:
+    def test_broken_off_while_it_waits(self) -> None:
         """
-        What comes after the handshake comes at once, however many handshakes there are.
+        A handshake whose deadline comes before its turn is not gone on with.
         """
         service = Service(self.folder)
-        client = service.connect().exchange()
-        with mock.patch.object(service.handshakes.ration, "do", side_effect=AssertionError):
-            client.connection.send(b"there\n")
-            client.exchange()
-        self.assertEqual(service.greeters.made[0].received, b"hello\nthere\n")
+        with _slow_handshakes(service, 0.02):
+            first, second = service.connect(), service.connect()
+            for client in (first, second):
+                client.protocol.dataReceived(client.speak())
+            second.protocol.abortConnection()
+            service.clock.advance(0)
+        handshake = b"\x16"
+        self.assertEqual([client.socket.value()[:1] == handshake for client in (first, second)], [True, False])
 
     def test_gone_while_it_waits(self) -> None:
         """

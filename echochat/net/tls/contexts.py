@@ -27,6 +27,8 @@ depth (0: the peer's own) and OpenSSL's verdict; returns ours.
 """
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# Mozilla's order. SHA-384, of OpenSSL's first choice, takes a twentieth of a handshake, and saves nobody.
+_CIPHERS_1_3: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 _CURVES: Final = b"X25519:P-256"
 
 
@@ -82,6 +84,7 @@ def _make_context(credentials: Credentials | None) -> SSL.Context:
         **own,
     )
     context = options.getContext()
+    context.set_tls13_ciphersuites(_CIPHERS_1_3)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     return context
 

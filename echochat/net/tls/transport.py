@@ -2,11 +2,14 @@
 The transport that a protocol has over TLS, and what stands in the protocol's place until the handshake is over.
 """
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 from typing import Protocol as Structure
 
-from OpenSSL.SSL import Error
+from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IHandshakeListener, ISSLTransport
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -14,6 +17,14 @@ from zope.interface import implementer
 
 from echochat.net.tls.names import certificate_name
 from echochat.net.tls.reasons import TlsFailed, cause_in_words
+
+_RECORDS: Final = 1 << 15
+"""
+Bytes that are decrypted at a time: two records.
+"""
+
+# An end without a farewell may be an attacker's, who cuts off what follows. Made once: a Failure is dear.
+_CUT_OFF: Final = Failure(CONNECTION_LOST)
 
 
 @implementer(ISSLTransport)
@@ -30,15 +41,42 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     other_end = "the other end"
     refusal = ""
+    transport: Any
 
     # Called by Twisted
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._lostTLSConnection:
+            # All that came has been read. (Twisted asks OpenSSL again, for the sake of an error and its traceback.)
+            self._lostTLSConnection = True
+            if reason.check(ConnectionDone):
+                reason = _CUT_OFF
         error = self._reason or reason
         if error.check(Error):
             # OpenSSL's own words are for programmers.
             self._reason = Failure(TlsFailed(self.cause(error)))
         super().connectionLost(reason)
+
+    def _flushReceiveBIO(self) -> None:
+        # As Twisted's, but that a farewell is answered with everything that waits, at once.
+        while not self._lostTLSConnection:
+            try:
+                data = self._tlsConnection.recv(_RECORDS)
+            except WantReadError:
+                break
+            except ZeroReturnError:
+                self._lostTLSConnection = True
+                with suppress(Error):
+                    self._tlsConnection.shutdown()
+                self._flushSendBIO()
+                self.transport.loseConnection()
+                return
+            except Error:
+                self._tlsShutdownFinished(Failure())
+            else:
+                if not self._aborted:
+                    self.wrappedProtocol.dataReceived(data)
+        self._flushSendBIO()
 
     # Called by the protocol
 
