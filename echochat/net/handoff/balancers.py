@@ -1,0 +1,244 @@
+"""
+The balancers that hand connections to a worker: the channel of each, and what it has been promised.
+"""
+
+import socket
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from txaio.tx import make_logger
+
+from echochat.net.handoff.adopting import Over, take
+from echochat.net.handoff.frames import (
+    FROM_BALANCER,
+    VERSION,
+    Alive,
+    Complete,
+    End,
+    Ended,
+    Frame,
+    FrameError,
+    Hand,
+    Hello,
+    Move,
+    Ping,
+    Pong,
+    Refused,
+    Situation,
+    Taken,
+    Welcome,
+    Willing,
+    decode,
+    encode,
+)
+from echochat.net.handoff.records import Records, close_all
+
+
+class Balancer:
+    """
+    One balancer: which of its connections are open here, and how to tell it when they end.
+
+    :ivar alive: the numbers of the connections that it handed over, and that are not over.
+    :ivar channel: where it is told; None: it is not connected.
+    :ivar over: what a connection calls when it is over.
+    """
+
+    def __init__(self, token: bytes) -> None:
+        self.token = token
+        self.alive: set[int] = set()
+        self.channel: Channel | None = None
+        # Bound once, and not for each connection.
+        self.over: Over = self._over
+
+    def _over(self, number: int, received: int, sent: int, end: End) -> None:
+        self.alive.discard(number)
+        # One that is not connected asks which are alive when it comes back.
+        if self.channel is not None:
+            self.channel.tell(Ended(number, received, sent, end))
+
+
+class Worker(Protocol):
+    """
+    What a channel needs of the port.
+    """
+
+    token: bytes
+    reactor: Any
+
+    @property
+    def willing(self) -> Willing:
+        """
+        Whether connections are taken.
+        """
+
+    def welcome(self, channel: "Channel", token: bytes) -> Balancer:
+        """
+        A balancer has said which one it is.
+        """
+
+    def adopt(self, handed: socket.socket, number: int, over: Over) -> None:
+        """
+        Serve this client.
+        """
+
+    def move(self, count: int, seconds: int) -> None:
+        """
+        Ask so many clients to move.
+        """
+
+    def left(self, channel: "Channel", balancer: Balancer | None) -> None:
+        """
+        The channel is closed.
+        """
+
+
+class Channel:
+    """
+    One balancer's connection to this worker.
+    """
+
+    log = make_logger()
+
+    def __init__(self, connected: socket.socket, worker: Worker) -> None:
+        self._worker = worker
+        self._balancer: Balancer | None = None
+        # What came and was not promised to be taken yet.
+        self._held: list[tuple[int, socket.socket]] = []
+        self._flush_is_due = False
+        self._records = Records(connected, worker.reactor, self)
+        self._records.start_reading()
+
+    # Called by the records
+
+    def received(self, record: bytes, descriptors: Sequence[int]) -> None:
+        frames = decode(record, FROM_BALANCER)
+        try:
+            frame = next(frames)
+            if isinstance(frame, Hand) != bool(descriptors):
+                raise FrameError("a descriptor comes with each Hand, and with nothing else")
+            if isinstance(frame, Hand) and len(record) > len(encode(frame)):
+                raise FrameError("a Hand stands alone")
+        except FrameError:
+            close_all(descriptors)
+            raise
+        if isinstance(frame, Hand):
+            self._hand(frame, take(descriptors[0]))
+            return
+        self._hear(frame)
+        for each in frames:
+            self._hear(each)
+
+    def turn_over(self) -> None:
+        if self._held:
+            for number, _ in self._held:
+                self._records.post(encode(Taken(number)))
+            self.flush()
+
+    def drained(self) -> None:
+        self._records.start_reading()
+        self._take()
+        self._leave_when_done()
+
+    def lost(self, why: str) -> None:
+        held, self._held = self._held, []
+        for _, handed in held:
+            handed.close()
+        self.log.info("a balancer's channel is closed: {why}", why=why)
+        self._worker.left(self, self._balancer)
+
+    # Called by the worker
+
+    def tell(self, frame: Frame) -> None:
+        """
+        Send this at the end of the turn, with what else is to be sent then.
+        """
+        self._records.post(encode(frame))
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._worker.reactor.callLater(0, self._flush_now)
+
+    def tell_situation(self) -> None:
+        """
+        Whether connections are taken has changed. When the worker is stopping the channel ends with the last of them.
+        """
+        if self._balancer is not None:
+            self.tell(Situation(self._worker.willing))
+        else:
+            self._leave_when_done()
+
+    def flush(self) -> None:
+        """
+        Send what is to be sent. While the balancer does not take it nothing more is taken from it.
+        """
+        self._records.flush()
+        if self._records.is_drained:
+            self._take()
+        else:
+            self._records.stop_reading()
+
+    def close(self, why: str) -> None:
+        """
+        This balancer is not served any more; its connections are.
+        """
+        self._records.close(why)
+
+    # Ours
+
+    def _flush_now(self) -> None:
+        self._flush_is_due = False
+        self.flush()
+        self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        if (
+            self._worker.willing is Willing.DRAINING
+            and self._records.is_drained
+            and (self._balancer is None or not self._balancer.alive)
+        ):
+            self._records.close("the worker is stopping")
+
+    def _hear(self, frame: Frame) -> None:
+        if isinstance(frame, Hello):
+            self._welcome(frame)
+        elif self._balancer is None:
+            raise FrameError("a balancer says Hello first")
+        elif isinstance(frame, Ping):
+            self.tell(Pong(frame.number))
+        elif isinstance(frame, Move):
+            self._worker.move(frame.sessions, frame.seconds)
+        else:
+            raise FrameError("a Hand stands alone")
+
+    def _welcome(self, hello: Hello) -> None:
+        if hello.version != VERSION:
+            raise FrameError(f"a balancer speaks version {hello.version}, and this worker {VERSION}")
+        if self._balancer is not None:
+            raise FrameError("a balancer says Hello once")
+        self._balancer = balancer = self._worker.welcome(self, hello.token)
+        self.tell(Welcome(VERSION, self._worker.token, self._worker.willing))
+        for number in balancer.alive:
+            self.tell(Alive(number))
+        self.tell(Complete(len(balancer.alive)))
+
+    def _hand(self, hand: Hand, handed: socket.socket) -> None:
+        willing = self._worker.willing
+        if self._balancer is None:
+            handed.close()
+            raise FrameError("a balancer says Hello first")
+        if willing is Willing.OPEN:
+            self._held.append((hand.number, handed))
+        else:
+            handed.close()
+            self.tell(Refused(hand.number, willing))
+
+    def _take(self) -> None:
+        """
+        The balancer knows that these are ours now.
+        """
+        held, self._held = self._held, []
+        balancer = self._balancer
+        if balancer is None:
+            return
+        balancer.alive.update(number for number, _ in held)
+        for number, handed in held:
+            self._worker.adopt(handed, number, balancer.over)

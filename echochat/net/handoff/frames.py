@@ -1,0 +1,254 @@
+"""
+What a balancer and a worker say to each other about the sockets that one passes to the other.
+
+They speak in records over a UNIX socket of type ``SOCK_SEQPACKET``: the kernel keeps a record together, and a
+descriptor with the record that it came with. A record is one or more frames, a frame is a byte that tells its kind and
+fields of fixed size in network order. A :class:`Hand` stands alone in its record, which has exactly one descriptor;
+no other record has any.
+
+| from the balancer | |
+| --- | --- |
+| ``Hello`` | first: which version it speaks, and which balancer it is |
+| ``Hand`` | this socket is connection NUMBER |
+| ``Move`` | ask so many sessions to move within so many seconds |
+| ``Ping`` | are you there? |
+
+| from the worker | |
+| --- | --- |
+| ``Welcome`` | first: its version, which worker it is, and whether it takes connections |
+| ``Alive`` | connection NUMBER, handed over on an earlier channel of the same balancer, is still open |
+| ``Complete`` | all of those have been told |
+| ``Taken`` | connection NUMBER is the worker's from now on |
+| ``Refused`` | it is not |
+| ``Ended`` | it is over, with what was received and sent on it |
+| ``Situation`` | whether the worker takes connections has changed |
+| ``Pong`` | the answer to ``Ping`` |
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from enum import IntEnum
+from functools import partial
+from struct import Struct
+from typing import Any, Final, NamedTuple, TypeAlias
+
+VERSION: Final = 1
+
+MOST_RECORD: Final = 8_192
+"""
+Bytes that a record has at most: what is read at once.
+"""
+
+TOKEN: Final = 16
+"""
+Bytes of what tells one balancer, or one worker, from all others.
+"""
+
+
+class FrameError(Exception):
+    """
+    The other side sent what is no record of ours. The message says what is wrong; the channel has to be closed.
+    """
+
+
+class Willing(IntEnum):
+    """
+    Whether a worker takes connections.
+    """
+
+    OPEN = 0
+    # It has as many as it may have, or is not ready yet.
+    FULL = 1
+    # It is stopping: it takes none any more.
+    DRAINING = 2
+
+
+class End(IntEnum):
+    """
+    How a connection ended.
+    """
+
+    CLIENT = 0
+    WORKER = 1
+    LOST = 2
+    ABORTED = 3
+
+
+class Hello(NamedTuple):
+    """
+    :ivar token: which balancer this is.
+    """
+
+    version: int
+    token: bytes
+
+
+class Hand(NamedTuple):
+    """
+    :ivar number: of the connection; a balancer never uses one twice.
+    """
+
+    number: int
+
+
+class Move(NamedTuple):
+    """
+    :ivar sessions: how many.
+    :ivar seconds: in which they are asked, one after the other.
+    """
+
+    sessions: int
+    seconds: int
+
+
+class Ping(NamedTuple):
+    """
+    :ivar number: of the question.
+    """
+
+    number: int
+
+
+class Welcome(NamedTuple):
+    """
+    :ivar token: which worker this is.
+    """
+
+    version: int
+    token: bytes
+    willing: Willing
+
+
+class Alive(NamedTuple):
+    """
+    :ivar number: of the connection.
+    """
+
+    number: int
+
+
+class Complete(NamedTuple):
+    """
+    :ivar alive: how many those are.
+    """
+
+    alive: int
+
+
+class Taken(NamedTuple):
+    """
+    :ivar number: of the connection.
+    """
+
+    number: int
+
+
+class Refused(NamedTuple):
+    """
+    :ivar number: of the connection.
+    """
+
+    number: int
+    willing: Willing
+
+
+class Ended(NamedTuple):
+    """
+    :ivar number: of the connection.
+    :ivar received: bytes from the client; -1: not known.
+    :ivar sent: bytes to the client, likewise.
+    """
+
+    number: int
+    received: int
+    sent: int
+    end: End
+
+
+class Situation(NamedTuple):
+    """
+    :ivar willing: what holds from now on.
+    """
+
+    willing: Willing
+
+
+class Pong(NamedTuple):
+    """
+    :ivar number: of the question.
+    """
+
+    number: int
+
+
+Frame: TypeAlias = Hello | Hand | Move | Ping | Welcome | Alive | Complete | Taken | Refused | Ended | Situation | Pong
+
+FROM_BALANCER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
+    ord("h"): (Struct("!B16s"), Hello),
+    ord("s"): (Struct("!Q"), Hand),
+    ord("m"): (Struct("!LL"), Move),
+    ord("p"): (Struct("!Q"), Ping),
+}
+
+FROM_WORKER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
+    ord("W"): (Struct("!B16sB"), Welcome),
+    ord("A"): (Struct("!Q"), Alive),
+    ord("C"): (Struct("!Q"), Complete),
+    ord("T"): (Struct("!Q"), Taken),
+    ord("R"): (Struct("!QB"), Refused),
+    ord("E"): (Struct("!QqqB"), Ended),
+    ord("S"): (Struct("!B"), Situation),
+    ord("P"): (Struct("!Q"), Pong),
+}
+
+_PACKED: Final[Mapping[type[Any], Callable[..., bytes]]] = {
+    kind: partial(Struct("!c" + layout.format[1:]).pack, bytes([letter]))
+    for table in (FROM_BALANCER, FROM_WORKER)
+    for letter, (layout, kind) in table.items()
+}
+
+_ENUMS: Final[Mapping[type[Any], type[IntEnum]]] = {
+    Welcome: Willing,
+    Refused: Willing,
+    Situation: Willing,
+    Ended: End,
+}
+"""
+What the last field of some frames is.
+"""
+
+
+def encode(frame: Frame) -> bytes:
+    """
+    What is sent for a frame: a record, or a part of one.
+    """
+    return _PACKED[type(frame)](*frame)
+
+
+def decode(record: bytes, table: Mapping[int, tuple[Struct, type[Any]]]) -> Iterator[Frame]:
+    """
+    Read the frames of a record, one after the other.
+
+    :param table: :data:`FROM_BALANCER` or :data:`FROM_WORKER`: what may come from there.
+    :raises FrameError: it has none, or something else comes.
+    """
+    if not record:
+        raise FrameError("a record is empty")
+    at = 0
+    while at < len(record):
+        known = table.get(record[at])
+        if known is None:
+            raise FrameError(f"a frame of an unknown kind, {record[at]}")
+        layout, kind = known
+        try:
+            frame = kind._make(layout.unpack_from(record, at + 1))
+        except struct.error:
+            raise FrameError(f"a frame is cut off: {kind.__name__}") from None
+        enum = _ENUMS.get(kind)
+        if enum is not None:
+            try:
+                frame = kind(*frame[:-1], enum(frame[-1]))
+            except ValueError:
+                raise FrameError(f"{kind.__name__} ends in {frame[-1]}, which means nothing") from None
+        yield frame
+        at += 1 + layout.size
