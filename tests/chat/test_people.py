@@ -56,6 +56,17 @@ class PeopleTests(SynchronousTestCase):
         people.claim("bob")
         self.assertRaises(NameTaken, people.claim, "carol")
 
+    def test_taken_before_it_was_shown(self) -> None:
+        """
+        A guest who had a name before somebody showed it to be theirs is known to have it, until it is given up.
+        """
+        people = People()
+        people.claim("Bob")
+        people.reserve("bob")
+        self.assertTrue(people.is_guests("BOB"))
+        people.release("bob")
+        self.assertFalse(people.is_guests("bob"))
+
     def test_reserved(self) -> None:
         """
         A name that somebody has shown to be theirs is no guest's, though nobody with it is here now; only so many are

@@ -186,6 +186,20 @@ class NameTests(SynchronousTestCase):
         one.say(b"/nick alice\n")
         self.assertEqual(other.say(b"/nick bob\n"), b"/ok nick bob\r\n")
 
+    def test_inbox_is_followed(self) -> None:
+        """
+        Whoever follows an inbox keeps its name, and is told how to give it up; another letter case is the same name.
+        """
+        conversation = Conversation(make_commons())
+        conversation.say(b"/nick Bob\n")
+        # Whoever performs the subscription says so.
+        conversation.session.person.follows_inbox = True
+        refusal = b"/err denied you follow your inbox: /unsub @bob first\r\n"
+        self.assertEqual(conversation.say(b"/nick carol\n"), refusal)
+        self.assertEqual(conversation.say(b"/nick BOB\n"), b"/ok nick BOB\r\n")
+        conversation.session.person.follows_inbox = False
+        self.assertEqual(conversation.say(b"/nick carol\n"), b"/ok nick carol\r\n")
+
     def test_name_in_use(self) -> None:
         """
         A name that somebody has is refused in any letter case, and one's own is kept.
