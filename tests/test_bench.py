@@ -219,7 +219,7 @@ class NeighboursTests(SynchronousTestCase):
     def setUp(self) -> None:
         if not (shutil.which("gcc") or shutil.which("cc")):
             raise SkipTest("no C compiler for the load generator")
-        for name, smaller in {"_STOPPED": 20, "_FILLING": 200, "_FAN": 5, "_FAN_MESSAGES": 2_000}.items():
+        for name, smaller in {"_STOPPED": 20, "_FILLING": 200, "_FAN": 5, "_FAN_MESSAGES": 2_000, "_SLACK": 6}.items():
             self.patch(neighbours, name, smaller)
 
     def measure(self, row: Row) -> list[Measured]:

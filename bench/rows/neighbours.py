@@ -3,7 +3,6 @@ Rows 13 and 14: what clients notice of what others do on the same server, and wh
 """
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -24,6 +23,9 @@ _FILLING, _BATCH, _SIZE = 2_000, 50, 4_000
 
 _MESSAGES = 500
 """A second, to one subscriber that reads."""
+
+_SLACK = 3.0
+"""Seconds that a fan-out goes on for, beside those of the echo that is measured meanwhile."""
 
 _FAN, _FAN_MESSAGES = 100, 10_000
 """Subscribers, and messages a second to each: a million deliveries."""
@@ -116,6 +118,24 @@ def _memory_of_the_stopped(server: Running, seconds: float) -> float:
     return grown / _STOPPED
 
 
+@contextmanager
+def _subscribed(port: int) -> Iterator[Callable[[], None]]:
+    """
+    One more subscriber, and a function that waits for its first event, after which it leaves.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as talk, talk.makefile("rb") as told:
+        talk.sendall(b"/sub bench\n")
+        if not told.readline().startswith(b"/ok sub "):
+            raise NoFigure("a subscription was refused")
+
+        def wait_for_an_event() -> None:
+            if not told.readline().startswith(b"/event bench "):
+                raise NoFigure("the fan-out did not begin")
+            talk.shutdown(socket.SHUT_RDWR)
+
+        yield wait_for_an_event
+
+
 def _echo(connections: int) -> Callable[[Running, float], float]:
     """
     Microseconds until the answer that one line in a hundred exceeds, when each connection has one under way.
@@ -125,15 +145,9 @@ def _echo(connections: int) -> Callable[[Running, float], float]:
 
 def _echo_beside_a_fan(connections: int) -> Callable[[Running, float], float]:
     def trial(server: Running, seconds: float) -> float:
-        quiet = server.at_rest(_PATIENCE)
-        # It is silent for a second before the first message, and the echo has to be over before the last.
-        load = (server.proto, _FAN, _FAN_MESSAGES, 64, seconds + 2)
-        with rate(server.port, *load) as still_runs:
-            deadline = time.monotonic() + _PATIENCE
-            while server.processor_seconds() < quiet + 0.5:
-                if time.monotonic() > deadline:
-                    raise NoFigure("the fan-out did not begin")
-                time.sleep(0.01)
+        load = (server.proto, _FAN, _FAN_MESSAGES, 64, seconds + _SLACK)
+        with _subscribed(server.port) as wait_for_an_event, rate(server.port, *load) as still_runs:
+            wait_for_an_event()
             delay = _echo(connections)(server, seconds)
             if not still_runs():
                 raise NoFigure("the fan-out was over before the echo")
