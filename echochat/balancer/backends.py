@@ -58,7 +58,8 @@ class Backend:
     :ivar is_up: what health says.
     :ivar why: why health says so, for people: the last check's result.
     :ivar checked: when that was, in seconds of the balancer's clock; None: not yet.
-    :ivar failed: connections in a row that it did not serve: attempts that failed, and those that it closed at once.
+    :ivar failed: connections in a row that it did not serve: attempts that failed, and those that it closed at once;
+        2 while it is up on trial.
     :ivar since: when it came up, for slow start; None: it has all of its weight.
     :ivar active: leases that are held.
     :ivar used: grows with every choice: of equals the one that was chosen least recently is next.
@@ -108,6 +109,13 @@ class Lease:
     began: float
     _give_back: Callable[[Backend], None]
     _held: bool = True
+
+    @property
+    def is_held(self) -> bool:
+        """
+        Whether the connection goes on.
+        """
+        return self._held
 
     def release(self) -> None:
         """

@@ -105,14 +105,14 @@ class Condition:
         """
         Whether so many connections in a row were not served that the next one should go elsewhere.
         """
-        return self.unserved >= (1 if self.state is State.TRIAL else CONNECTIONS)
+        return self.unserved >= CONNECTIONS
 
     def until_next(self, now: float) -> float:
         """
         How many seconds may pass before the next check.
         """
         if self.is_up:
-            is_changing = bool(self._bad or self.unserved)
+            is_changing = bool(self._bad or (self.unserved and self.state is State.UP))
         else:
             is_changing = 0 < self._good < self.rules.rise
         seconds = min(SOON, self.rules.interval) if is_changing else self.rules.interval
@@ -175,6 +175,8 @@ class Condition:
     def _try(self, now: float) -> None:
         self._risen = now
         self._become(State.TRIAL)
+        # One more is enough.
+        self.unserved = CONNECTIONS - 1
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -37,6 +37,11 @@ RETRIES: Final = 3
 Attempts for one client, the first one included.
 """
 
+_KEPT: Final = 1.0
+"""
+Seconds after which a connection that is still there counts as served.
+"""
+
 _LOOK: Final = 0.2
 """
 Seconds between looks at the line: the limit of a backend in slow start grows, and nothing happens that would tell so.
@@ -77,6 +82,8 @@ class Dispatch:
         self._pool = pool
         self._route_of = route_of
         self._reports = reports
+        # Those at backends of which there is doubt.
+        self._joined: Deadlines[Lease] = Deadlines(clock, _KEPT, self._look_whether_kept)
         self._attempts: Deadlines[_Placement] = Deadlines(clock, connect_timeout, _give_up)
         self._line: WaitingLine[_Placement] = WaitingLine(clock, queue, queue_timeout)
         self._serving = False
@@ -162,6 +169,7 @@ class Dispatch:
         """
         self._line.stop(NoBackend("the balancer is stopped"))
         self._attempts.stop()
+        self._joined.stop()
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -198,6 +206,13 @@ class Dispatch:
 
     def _opened(self, result: None, placement: "_Placement") -> None:
         self._attempts.clear(placement)
+        if placement.lease.backend.failed:
+            self._joined.set(placement.lease)
+
+    def _look_whether_kept(self, lease: Lease) -> None:
+        # Who has the connection reports what came of it when it ends, and that may be tomorrow.
+        if lease.is_held:
+            self._reports.served(lease.backend)
 
     def _not_opened(self, failure: Failure, placement: "_Placement") -> "Failure | Deferred[None]":
         self._attempts.clear(placement)

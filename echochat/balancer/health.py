@@ -56,7 +56,7 @@ class Health:
         It has served a connection.
         """
         condition = self._conditions.get(backend)
-        if condition is not None and (condition.unserved or condition.state is State.TRIAL):
+        if condition is not None and condition.unserved:
             condition.served()
             backend.failed = 0
 
@@ -131,8 +131,7 @@ class Health:
         if condition is not None:
             condition.unserved += 1
             backend.failed = condition.unserved
-            if condition.unserved == 1:
-                self.doubted(backend)
+            self.doubted(backend)
         return condition
 
     def _may_take_out(self) -> bool:

@@ -240,6 +240,27 @@ class PlacingTests(DispatchCase):
         self.others[0].succeed()
         self.successResultOf(placed)
 
+    def test_kept(self) -> None:
+        """
+        A connection that a doubtful backend has kept for a second was served, though it goes on; one that has ended by
+        then is the business of who had it.
+        """
+        self.make("a")
+        for failed, told in ((0, []), (1, [("a", "served")])):
+            self.backends[0].failed = failed
+            client, placed = self.place()
+            self.a.succeed()
+            self.successResultOf(placed)
+            self.clock.advance(1)
+            self.assertEqual(self.reports.told, told)
+            _, placed = self.place()
+            self.a.succeed()
+            self.leave(self.a.clients[-1])
+            self.clock.advance(1)
+            self.assertEqual(self.reports.told, told)
+            self.leave(client)
+        self.quiet()
+
     def test_all_down(self) -> None:
         """
         When no backend is up, the client is told so at once.

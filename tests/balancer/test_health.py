@@ -60,7 +60,7 @@ class HealthTests(SynchronousTestCase):
         self.health.connect_failed(self.a, "connection refused")
         self.assertEqual((self.up, self.a.failed), ("bcd", 0))
         self.assertEqual(self.a.why, "connections in a row that failed: 3; connection refused")
-        self.assertEqual((self.a.traffic.failures, self.doubted), (3, [self.a, self.a]))
+        self.assertEqual((self.a.traffic.failures, set(self.doubted)), (3, {self.a}))
 
     def test_served(self) -> None:
         """
