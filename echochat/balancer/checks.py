@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import connectProtocol
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
@@ -83,10 +82,24 @@ class Checks:
 
         result: Deferred[str] = Deferred(cancel)
         conversation.result = result
-        connecting: Deferred[Any] = connectProtocol(endpoint, conversation)
+        connecting: Deferred[Any] = endpoint.connect(_Once(conversation))
         connecting.addCallbacks(lambda _: None, conversation.unwell)
         connecting.addErrback(lambda failure: conversation.log.failure("a check failed in another way", failure))
         return result
+
+
+class _Once(Factory):
+    """
+    For one connection, of which the log need not tell.
+    """
+
+    noisy = False
+
+    def __init__(self, conversation: "_Conversation") -> None:
+        self._conversation = conversation
+
+    def buildProtocol(self, addr: IAddress | None) -> "_Conversation":
+        return self._conversation
 
 
 class _Conversation(Protocol):

@@ -65,6 +65,20 @@ class Moves(Protocol):
         """
 
 
+@runtime_checkable
+class ChecksItself(Protocol):
+    """
+    A route that knows by a way of its own whether its backend is well.
+    """
+
+    def check(self, backend: Backend) -> "Deferred[str]":
+        """
+        Look whether it is: see :mod:`echochat.balancer.checks`.
+
+        :return: fires with what was seen; fails with why the backend is not well; can be cancelled.
+        """
+
+
 class Watch(Protocol):
     """
     Looks at the health of backends.

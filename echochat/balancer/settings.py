@@ -82,7 +82,7 @@ SETTINGS: Final = (
         "How many connections may wait while every backend has as many as it may have. [default: 1000]",
     ),
     Setting("queue-timeout", seconds(86_400), "Seconds that one may wait so. [default: 5]"),
-    Setting("connect-timeout", seconds(3_600), "Seconds that connecting to a backend may take. [default: 5]"),
+    Setting("connect-timeout", seconds(3_600), "Seconds that connecting to a backend may take. [default: 3]"),
     Setting(
         "retries",
         whole(1, 100),
@@ -164,7 +164,7 @@ class BalancerSettings:
     slow_start: float = SLOW_START
     queue: int = 1_000
     queue_timeout: float = 5.0
-    connect_timeout: float = 5.0
+    connect_timeout: float = 3.0
     retries: int = 3
     panic: bool = False
     idle: float = 0.0

@@ -3,7 +3,6 @@ When backends are checked: every two seconds, and more often while something cha
 """
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -21,6 +20,11 @@ TIMEOUT: Final = 2.0
 Seconds that a check may take.
 """
 
+_SHORTEST: Final = 0.05
+"""
+Seconds that a check may take at least, whatever is set: no backend is as quick as that would ask.
+"""
+
 _JITTER: Final = 0.1
 """
 The part by which a time between checks may be longer or shorter, so that they do not come all at once.
@@ -33,7 +37,7 @@ class HealthWatch:
 
     :param health: is told what comes out.
     :param check_of: how a backend is checked; None: not at all. It is asked again at each :meth:`begin`.
-    :param random: for the jitter.
+    :param uniform: a random number between two, for the jitter: ``random.uniform``.
     :param timeout: seconds that a check may take.
     """
 
@@ -42,15 +46,15 @@ class HealthWatch:
         clock: IReactorTime,
         health: Health,
         check_of: Callable[[Backend], Check | None],
-        random: Random,
+        uniform: Callable[[float, float], float],
         timeout: float = TIMEOUT,
     ) -> None:
         self._clock = clock
         self._health = health
         self._check_of = check_of
-        self._random = random
+        self._uniform = uniform
         self._rounds: dict[Backend, Rounds] = {}
-        self._deadlines: Deadlines[Deferred[Any]] = Deadlines(clock, timeout, Deferred.cancel)
+        self._deadlines: Deadlines[Deferred[Any]] = Deadlines(clock, max(timeout, _SHORTEST), Deferred.cancel)
         health.doubted = self._look_soon
 
     @property
@@ -62,7 +66,7 @@ class HealthWatch:
 
     @timeout.setter
     def timeout(self, seconds: float) -> None:
-        self._deadlines.seconds = seconds
+        self._deadlines.seconds = max(seconds, _SHORTEST)
 
     # Called by the fleet
 
@@ -78,7 +82,7 @@ class HealthWatch:
             self._clock, self._health, backend, condition, self._check_of(backend), self._deadlines, self._vary
         )
         self._rounds[backend] = rounds
-        rounds.look_within(self._random.uniform(0.0, SOON))
+        rounds.look_within(self._uniform(0.0, SOON))
 
     def end(self, backend: Backend) -> None:
         """
@@ -105,7 +109,7 @@ class HealthWatch:
             rounds.look_soon()
 
     def _vary(self, seconds: float) -> float:
-        return seconds * self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        return seconds * self._uniform(1 - _JITTER, 1 + _JITTER)
 
     def _stop(self, backend: Backend) -> None:
         rounds = self._rounds.pop(backend, None)

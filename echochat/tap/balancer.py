@@ -2,28 +2,33 @@
 ``twistd echochat-lb`` and ``twist echochat-lb``: options in, a service out.
 """
 
+import random
 from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
 
 from echochat.balancer.backends import Backend
+from echochat.balancer.checks import Check, Checks
+from echochat.balancer.condition import Rules
 from echochat.balancer.control import commands
 from echochat.balancer.dispatch import Dispatch
 from echochat.balancer.fleet import Fleet
+from echochat.balancer.health import Health
 from echochat.balancer.moving import Mover
 from echochat.balancer.operations import Operations
 from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
 from echochat.balancer.relaying import RelayRoute
-from echochat.balancer.routes import Route
+from echochat.balancer.routes import ChecksItself, Route
 from echochat.balancer.service import BalancerService
 from echochat.balancer.settings import SETTINGS, BalancerSettings, make_settings
 from echochat.balancer.status import Status
 from echochat.balancer.trends import Trends
-from echochat.balancer.unwatched import Unwatched
+from echochat.balancer.watch import HealthWatch
 from echochat.daemon.control import ControlFactory
 from echochat.daemon.settings import SettingError
+from echochat.net.endpoints import client_endpoint
 from echochat.net.gate import Gate
 from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
@@ -84,7 +89,8 @@ def makeService(options: Options) -> IService:
     lean_reactor = lean(reactor)
     gate = Gate(most_connections(settings.max_connections, possible))
     pool = Pool(settings.slow_start, panic=settings.panic)
-    watch = Unwatched()
+    health = Health(lean_reactor, pool)
+    checks = Checks(lean_reactor, settings.send_proxy)
 
     def make_route(backend: Backend) -> Route:
         try:
@@ -92,10 +98,21 @@ def makeService(options: Options) -> IService:
         except ValueError as error:
             raise ValueError(f"backend {backend.name}: {error}") from None
 
+    def check_of(backend: Backend) -> Check | None:
+        kind = backend.check or factory.settings.check
+        if kind == "none":
+            return None
+        route = fleet.routes[backend]
+        if isinstance(route, ChecksItself):
+            return route.check
+        endpoint = client_endpoint(lean_reactor, backend.endpoint)
+        return checks.ping(endpoint) if kind == "ping" else checks.tcp(endpoint)
+
+    watch = HealthWatch(lean_reactor, health, check_of, random.uniform)
     fleet = Fleet(lean_reactor, pool, make_route, watch)
-    dispatch = Dispatch(lean_reactor, pool, fleet.routes.__getitem__, watch)
+    dispatch = Dispatch(lean_reactor, pool, fleet.routes.__getitem__, health)
     pool.freed = dispatch.freed
-    factory = ProxyFactory(lean_reactor, settings, dispatch.place, watch, gate)
+    factory = ProxyFactory(lean_reactor, settings, dispatch.place, health, gate)
     trends = Trends(lean_reactor, fleet, factory.connections.values)
     mover = Mover(reactor, lean_reactor, fleet.routes)
     fleet.vacate = lambda backend: mover.move(backend, None, factory.settings.drain)
@@ -109,6 +126,8 @@ def makeService(options: Options) -> IService:
     def apply(settings: BalancerSettings) -> None:
         factory.apply(settings)
         pool.slow_start, pool.panic = settings.slow_start, settings.panic
+        health.rules = Rules(settings.fall, settings.rise, settings.interval)
+        watch.timeout = settings.timeout
         dispatch.retries = settings.retries
         dispatch.connect_timeout = settings.connect_timeout
         dispatch.queue = settings.queue
@@ -120,7 +139,11 @@ def makeService(options: Options) -> IService:
         changed = options.read_settings()
         # First, as this can be wrong: nothing has changed then.
         operations.follow(each.make() for each in changed.backends)
+        before = factory.settings.check
         apply(changed)
+        if changed.check != before:
+            for backend in pool:
+                watch.begin(backend)
 
     tune_python()
     tell_refusals_in_one_line()

@@ -60,7 +60,7 @@ class WatchTests(SynchronousTestCase):
         self.pool = Pool(slow_start=0)
         self.health = Health(self.clock, self.pool, Rules())
         self.checks: dict[str, FakeCheck | None] = {name: FakeCheck(self.clock) for name in "abc"}
-        self.watch = HealthWatch(self.clock, self.health, lambda backend: self.checks[backend.name], Random(5))
+        self.watch = HealthWatch(self.clock, self.health, lambda backend: self.checks[backend.name], Random(5).uniform)
         self.backends = [Backend(name, f"tcp:{name}:1") for name in "abc"]
         self.a = self.backends[0]
         for backend in self.backends:
@@ -268,7 +268,7 @@ class FlappingTests(SynchronousTestCase):
         pool = Pool(slow_start=0)
         health = Health(clock, pool, Rules())
         good, bad = Backend("good", "tcp:a:1"), Backend("bad", "tcp:b:1")
-        watch = HealthWatch(clock, health, lambda backend: FakeCheck(clock), Random(7))
+        watch = HealthWatch(clock, health, lambda backend: FakeCheck(clock), Random(7).uniform)
         for backend in (good, bad):
             pool.add(backend)
             watch.begin(backend)
