@@ -15,6 +15,7 @@ from txaio.tx import make_logger
 from echochat.chat.effects import Publish
 from echochat.chat.events import Draft
 from echochat.chat.hub import Hub
+from echochat.chat.interests import Interests
 from echochat.history.errors import HistoryUnavailable
 from echochat.history.interface import IHistory
 from echochat.history.records import Stored, TopicState
@@ -55,6 +56,7 @@ class Exchange:
     :param clock: for the end of a turn, and for trying again.
     :param history: durable first, then delivered.
     :ivar hub: delivers.
+    :ivar interests: what users follow.
     """
 
     log = make_logger()
@@ -63,6 +65,7 @@ class Exchange:
         self.clock = clock
         self.history = history
         self.hub = Hub()
+        self.interests = Interests()
         self.counters = Counters()
         # By topic: how many subscriptions there are, or are about to be.
         self._followed: dict[str, int] = {}

@@ -158,6 +158,7 @@ class Participant:
             topic = subscription.topic
             if may_read(renamed.new, topic) and self._session.person.reads(topic):
                 self._exchange.hub.rename(subscription.cursor, renamed.old, renamed.new)
+                subscription.user = self._exchange.interests.begin(self._session.person, topic)
             else:
                 # The inbox of a name that is somebody else's to take now, or what only guests may read.
                 self._subscriptions.remove(subscription)
@@ -194,8 +195,9 @@ class Participant:
             if at == state.head:
                 # Of what the hub had been told before, nothing is the topic's behind its head: nothing has to be read.
                 at = max(at, now)
-            # The rules may have changed while the history was asked.
+            # The rules may have changed while the history was asked, and what other connections follow.
             self._session.person.require_read(wish.topic)
+            self._exchange.interests.require_room(self._session.person, wish.topic)
         except BaseException:
             self._exchange.unfollow(wish.topic)
             raise
@@ -210,6 +212,7 @@ class Participant:
         subscription.topic = subscription.cursor.log.name
         self._subscriptions.append(subscription)
         self._session.person.follows_inbox |= wish.topic.startswith("@")
+        subscription.user = self._exchange.interests.begin(self._session.person, wish.topic)
         if replaced is not None:
             self._subscriptions.remove(replaced)
             self._drop(replaced, name)
@@ -271,6 +274,7 @@ class Participant:
 
     def _drop(self, subscription: Subscription, name: str) -> None:
         subscription.end()
+        self._exchange.interests.end(subscription.user, subscription.topic)
         self._exchange.hub.unfollow(subscription.cursor, name)
         self._exchange.unfollow(subscription.topic)
 

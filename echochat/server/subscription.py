@@ -132,9 +132,10 @@ class Subscription:
     which is full, or for its turn to read.
 
     :ivar cursor: set when the subscription begins.
+    :ivar user: under whose name it is counted; None: it is a guest's.
     """
 
-    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "_turns", "cursor", "topic")
+    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "_turns", "cursor", "topic", "user")
 
     log = make_logger()
 
@@ -142,6 +143,7 @@ class Subscription:
 
     def __init__(self, exchange: Exchange, outlet: Outlet, turns: ReadingTurns, topic: str) -> None:
         self.topic = topic
+        self.user: str | None = None
         self._exchange = exchange
         self._outlet = outlet
         self._turns = turns

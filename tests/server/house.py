@@ -286,6 +286,7 @@ class HouseTestCase(SynchronousTestCase):
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
         self.assertEqual(self.house.factory.connections, set())
         self.assertEqual(self.house.exchange.hub.followed, [])
+        self.assertEqual(self.house.exchange.interests.users, [])
 
 
 def _accounts(accounts: Mapping[str, str]) -> str:
