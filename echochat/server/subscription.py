@@ -4,7 +4,7 @@ it, and no faster.
 """
 
 from itertools import islice
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -14,7 +14,7 @@ from txaio.tx import make_logger
 from echochat.chat.events import encode_events
 from echochat.chat.topics import Cursor
 from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
-from echochat.history.records import Page
+from echochat.history.records import Page, TopicState
 from echochat.server.exchange import Exchange
 from echochat.wire.answers import Gap, Joined, Parted
 
@@ -147,7 +147,7 @@ class Subscription:
         self._exchange = exchange
         self._outlet = outlet
         self._turns = turns
-        self._reading: Deferred[Page] | None = None
+        self._reading: Deferred[Any] | None = None
         self._again: IDelayedCall | None = None
         self._floor = 0
 
@@ -238,14 +238,32 @@ class Subscription:
             )
             # What is damaged is not served: say so, and go on behind it, or, where that is not known, with what is in
             # memory.
-            beyond = corrupt.beyond if corrupt.beyond is not None else self._floor
-            upto = beyond if self.cursor.at < beyond < self._floor else self._floor
-            self._outlet.deliver(self._skip(upto), 1)
-            self._go_on()
+            if corrupt.beyond is not None:
+                self._leave_out(corrupt.beyond)
+            else:
+                # A gap up to the memory's floor, which is of all topics, would have its reader resume beyond the
+                # topic's last position, and that is refused.
+                self._reading = asked = self._exchange.history.topic(self.topic)
+                asked.addBoth(self._leave_out_all).addErrback(self._broken)
             return
         if not isinstance(failure.value, HistoryUnavailable):
             self.log.failure("a page of the history could not be read", failure)
         self._try_later()
+
+    def _leave_out(self, beyond: int) -> None:
+        upto = beyond if self.cursor.at < beyond < self._floor else self._floor
+        self._outlet.deliver(self._skip(upto), 1)
+        self._go_on()
+
+    def _leave_out_all(self, found: TopicState | Failure) -> None:
+        self._reading = None
+        if self._outlet is _NOWHERE:
+            return
+        head = self._floor if isinstance(found, Failure) else found.head
+        gap = self._skip(head if self.cursor.at < head < self._floor else self._floor)
+        self.cursor.at = self._floor
+        self._outlet.deliver(gap, 1)
+        self._go_on()
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("a subscription failed", failure)

@@ -108,6 +108,27 @@ class CheckTests(SynchronousTestCase):
         self.damage("UPDATE labels SET keys = '{}' WHERE id = 9")
         self.problem("labels, row 9")
 
+    def test_values_of_another_type(self) -> None:
+        """
+        Whatever is in a column, the check names it, and goes on with the next row where it can.
+        """
+        with open(self.path, "rb") as file:
+            sound = file.read()
+        for statement, *expected in (
+            ("bundles SET count = 'zz' WHERE last = 196", "t1, events up to 196: the row has something else"),
+            ("bundles SET body = 7 WHERE last = 196", "t1, events up to 196: the row has something else"),
+            ("bundles SET number = 'zz' WHERE last = 191", "t1, events up to 191: the row has", "and b'zz' do"),
+            ("bundles SET previous = 'zz' WHERE last = 196", "what comes before ends at 191", "its checksum is wrong"),
+            ("topics SET floor = 'zz' WHERE name = 't4'", "what comes before ends at b'zz'", "the rest cannot be read"),
+        ):
+            with open(self.path, "wb") as file:
+                file.write(sound)
+            self.damage(f"UPDATE {statement}")
+            problems = check(self.path).problems
+            self.assertEqual(len(problems), len(expected), problems)
+            for problem, piece in zip(problems, expected, strict=True):
+                self.assertIn(piece, problem)
+
     def test_damaged_structure(self) -> None:
         """
         What SQLite's own check finds is listed, and the rest is checked as far as it goes; never without an end.

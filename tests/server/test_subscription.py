@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.chat import topics
 from echochat.chat.hub import Hub
-from echochat.history.errors import HistoryBusy, HistoryUnavailable
+from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Draft
 from echochat.server import looking_back, subscription
 from echochat.server.exchange import Exchange
@@ -320,6 +320,37 @@ class SubscriptionTests(SynchronousTestCase):
         self.assertEqual(told[1], "b")
         self.assertEqual(told[2], f"/gap lobby {positions[1]} {positions[-1]}")
         self.assertEqual(told[-1], "live")
+
+    def test_damage_up_to_nobody_knows_where(self) -> None:
+        """
+        A gap reaches to the topic's last position, so that one can resume there, and no further, whatever was
+        published elsewhere. Where not even that is known, it reaches to the log's.
+        """
+        for state_is_known, last in ((True, 1), (False, 3)):
+            self.setUp()
+            self.publish("a", "b")
+            self.publish("c", "d", topic="other")
+            self.history.damage(self.history.log[0].position)
+            upto = self.history.log[last].position
+            subscription = self.follow()
+            self.history.answer()
+            if not state_is_known:
+                self.history.refuse(HistoryCorrupt("the topics are damaged, too"))
+            self.history.answer_all()
+            self.publish("live")
+            self.assertEqual(self.texts(), [f"/gap lobby 0 {upto}", "live"])
+            subscription.end()
+
+    def test_damage_when_it_has_ended(self) -> None:
+        """
+        Nothing is told to a connection that has gone while the end of the damage was looked for.
+        """
+        self.publish("a")
+        self.history.damage(self.history.log[0].position)
+        subscription = self.follow()
+        self.history.answer()
+        subscription.end()
+        self.assertEqual([*self.texts(), *self.history.questions], [])
 
     def test_damage_that_makes_no_sense(self) -> None:
         """

@@ -80,6 +80,8 @@ def check(path: str, progress: Callable[[int, int], object] = lambda done, total
             _check_labels(database, report)
         except sqlite3.Error as error:
             report.found(f"the rest cannot be read: {explain(error)} ({error})")
+        except TypeError:
+            report.found("the rest cannot be read: a row has something else than numbers and text")
     finally:
         database.close()
     return report
@@ -113,28 +115,40 @@ def _check_bundles(database: sqlite3.Connection, report: Report, progress: Calla
     for topic, floor, floor_number, bundles in _by_topic(database):
         known, number = floor, floor_number
         for bundle in bundles:
-            where = f"{topic}, events behind {bundle.previous} up to {bundle.last}"
             report.bundles += 1
-            report.events += bundle.count
             report.head = max(report.head, bundle.last)
             if report.bundles % 1000 == 0:
                 progress(report.bundles, total)
-            if bundle.previous != known:
-                report.found(f"{where}: what comes before ends at {known}")
-            elif bundle.number - bundle.count != number:
-                report.found(f"{where}: {bundle.number - bundle.count} events should come before, and {number} do")
-            known, number = bundle.last, bundle.number
             try:
-                positions = open_bundle(bundle, topic).positions
-            except Damaged as error:
-                report.found(f"{where}: {error}")
-                continue
-            if list(positions) != sorted({*positions}) or positions[0] <= bundle.previous:
-                report.found(f"{where}: the positions do not ascend")
+                _check_bundle(bundle, topic, known, number, report)
+            except TypeError:
+                # SQLite keeps whatever it is given in whatever column.
+                report.found(f"{topic}, events up to {bundle.last}: the row has something else than numbers and text")
+            known, number = bundle.last, bundle.number
         report.head = max(report.head, floor)
     if report.bundles != total:
         report.found(f"{total - report.bundles} of {total} bundles of events belong to no topic")
     progress(total, total)
+
+
+def _check_bundle(bundle: Bundle, topic: str, known: int, number: int, report: Report) -> None:
+    """
+    :param known: where the bundle before it ended.
+    :param number: how many events the topic had had by then.
+    """
+    where = f"{topic}, events behind {bundle.previous} up to {bundle.last}"
+    report.events += bundle.count
+    if bundle.previous != known:
+        report.found(f"{where}: what comes before ends at {known}")
+    elif bundle.number - bundle.count != number:
+        report.found(f"{where}: {bundle.number - bundle.count} events should come before, and {number} do")
+    try:
+        positions = open_bundle(bundle, topic).positions
+    except Damaged as error:
+        report.found(f"{where}: {error}")
+        return
+    if list(positions) != sorted({*positions}) or positions[0] <= bundle.previous:
+        report.found(f"{where}: the positions do not ascend")
 
 
 def _by_topic(database: sqlite3.Connection) -> Iterator[tuple[str, int, int, Iterator[Bundle]]]:
