@@ -1,12 +1,8 @@
 """
 One client's connection through the balancer, from its coming until both sides are closed.
-
-What carries its bytes is not said here: two Twisted protocols (:mod:`echochat.balancer.halves`), two sockets in the
-lean reactor (:mod:`echochat.balancer.direct`), or another process, to which the socket was handed.
 """
 
-from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
@@ -22,14 +18,43 @@ Seconds: a backend that closes within them and has not sent a byte might as well
 """
 
 
-class Connection(ABC):
+class Carrier(Protocol):
+    """
+    What carries a connection's bytes: two Twisted protocols (:mod:`echochat.balancer.halves`), two sockets in the lean
+    reactor (:mod:`echochat.balancer.sockets`), or another process, to which the socket was handed.
+
+    :ivar bytes_in: how much of what the client sent the backend was sent.
+    :ivar bytes_out: how much of what the backend sent the client was sent.
+    :ivar host: where the client connected to; behind a trusted proxy, what that proxy's header said.
+    """
+
+    @property
+    def bytes_in(self) -> int: ...
+
+    @property
+    def bytes_out(self) -> int: ...
+
+    @property
+    def host(self) -> IAddress: ...
+
+    def wait(self) -> None:
+        """
+        There is no backend yet: look out for the client's end.
+        """
+
+    def abort(self) -> None:
+        """
+        Close what there is, with a reset; :meth:`Connection.end` follows.
+        """
+
+
+class Connection:
     """
     A client, and what became of it. It is a :class:`echochat.balancer.routes.Client`, and a ``Held``.
 
     :param factory: the proxy, which knows all connections.
     :param number: identifies it in the log.
     :ivar peer: where the client is; behind a trusted proxy, what that proxy's header said.
-    :ivar host: where it connected to, likewise.
     :ivar lease: counts it against its backend; None: it has none yet.
     :ivar began: when it came, in seconds of the factory's clock.
     :ivar joined: when its backend had it; None: not yet.
@@ -37,25 +62,35 @@ class Connection(ABC):
 
     log = make_logger()
 
-    def __init__(self, factory: Any, number: int, peer: IAddress, host: IAddress) -> None:
+    __slots__ = ("_cause", "_placing", "began", "carrier", "factory", "joined", "lease", "number", "peer")
+
+    carrier: Any  # a Carrier; routes know of which kind
+
+    def __init__(self, factory: Any, number: int, peer: IAddress) -> None:
         self.factory = factory
         self.number = number
         self.peer = peer
-        self.host = host
         self.lease: Lease | None = None
         self.began: float = factory.clock.seconds()
         self.joined: float | None = None
         self._cause = ""
-        self._backend: Backend | None = None
         self._placing: Deferred[None] | None = None
 
     # Called by whoever looks for a backend
+
+    @property
+    def host(self) -> IAddress:
+        """
+        Where it connected to; behind a trusted proxy, what that proxy's header said.
+        """
+        host: IAddress = self.carrier.host
+        return host
 
     def is_untouched(self) -> bool:
         """
         Whether nothing of what the client sent has been forwarded, so that another backend may still be tried.
         """
-        return not self.bytes_in
+        return not self.carrier.bytes_in
 
     # Called by operators and timers
 
@@ -67,18 +102,20 @@ class Connection(ABC):
         return self.lease.backend if self.lease is not None else None
 
     @property
-    @abstractmethod
     def bytes_in(self) -> int:
         """
         How much of what the client sent the backend was sent.
         """
+        count: int = self.carrier.bytes_in
+        return count
 
     @property
-    @abstractmethod
     def bytes_out(self) -> int:
         """
         How much of what the backend sent the client was sent.
         """
+        count: int = self.carrier.bytes_out
+        return count
 
     @property
     def is_over(self) -> bool:
@@ -105,18 +142,21 @@ class Connection(ABC):
             return False
         self.blame(cause)
         self._stop_placing()
-        self._abort()
+        self.carrier.abort()
         return True
 
-    # Ours, and of what carries the bytes
+    # Called by the carrier
 
-    def place(self) -> None:
+    def begin(self) -> None:
         """
-        Look for a backend.
+        The client has come.
         """
+        self.factory.connected(self)
         self._placing = placing = self.factory.place(self)
         placing.addCallbacks(self._placed, self._not_placed)
-        placing.addErrback(self._failed)
+        if not placing.called:
+            placing.addErrback(self._failed)
+            self.carrier.wait()
 
     def blame(self, cause: str) -> None:
         """
@@ -131,31 +171,21 @@ class Connection(ABC):
         """
         if self.is_over:
             return
-        self._stop_placing()
-        backend = self.backend
-        if backend is not None:
-            self._report(backend)
         self.factory.ended(self, self._cause)
+        self._stop_placing()
         if self.lease is not None:
+            self._report(self.lease.backend)
             self.lease.release()
-
-    # Ours, of each kind
-
-    @abstractmethod
-    def _abort(self) -> None:
-        """
-        Close what there is, with a reset; :meth:`end` follows.
-        """
 
     # Ours
 
     def _report(self, backend: Backend) -> None:
-        backend.traffic.bytes_in += self.bytes_in
-        backend.traffic.bytes_out += self.bytes_out
+        bytes_out = self.carrier.bytes_out
+        backend.traffic.bytes_in += self.carrier.bytes_in
+        backend.traffic.bytes_out += bytes_out
         if self.joined is None:
             return
-        quick = self.factory.clock.seconds() - self.joined < AT_ONCE
-        if self.bytes_out or not quick:
+        if bytes_out or self.factory.clock.seconds() - self.joined >= AT_ONCE:
             self.factory.reports.served(backend)
         elif self._cause in ("backend closed", "backend reset"):
             self.factory.reports.closed_at_once(backend)
@@ -173,9 +203,11 @@ class Connection(ABC):
         self._placing = None
         if self.is_over or failure.check(CancelledError):
             return
-        failure.trap(NoBackend)
+        if failure.check(NoBackend) is None:
+            self._failed(failure)
+            return
         self.blame(failure.getErrorMessage())
-        self._abort()
+        self.carrier.abort()
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("connection {number} failed and is closed", failure, number=self.number)

@@ -8,8 +8,9 @@ a producer is taken away before a side is closed; and every close has a deadline
 
 from typing import Any, Final
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
+    IAddress,
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IPushProducer,
@@ -46,8 +47,9 @@ class Half(Protocol):
 
     transport: Any
 
-    def __init__(self, pair: "Pair", name: str) -> None:
-        self._pair = pair
+    pair: "Halves"
+
+    def __init__(self, name: str) -> None:
         self.name = name
         self.received = 0
         self.has_ended = False
@@ -59,7 +61,7 @@ class Half(Protocol):
     def dataReceived(self, data: bytes) -> None:
         other = self.other
         if other is None:
-            self._pair.hold(data)
+            self.pair.hold(data)
         elif not other.is_gone:
             self.received += len(data)
             other.transport.write(data)
@@ -67,9 +69,9 @@ class Half(Protocol):
     def readConnectionLost(self) -> None:
         if not self.has_ended:
             self.has_ended = True
-            self._pair.ended(self)
+            self.pair.ended(self)
         else:
-            self._pair.factory.closer.finish(self.transport)
+            self.pair.factory.closer.finish(self.transport)
 
     def writeConnectionLost(self) -> None:
         """
@@ -78,7 +80,7 @@ class Half(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_gone = True
-        self._pair.lost(self, reason)
+        self.pair.lost(self, reason)
 
     # Called by the other side's transport
 
@@ -106,7 +108,7 @@ class Half(Protocol):
         half_closes = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
         if not half_closes:
             # TLS has no half-close here: this sends close_notify, and what the peer still sends is forwarded.
-            self._pair.factory.closer.close(transport, False)
+            self.pair.factory.closer.close(transport, False)
             return
         transport.unregisterProducer()
         transport.loseWriteConnection()
@@ -115,44 +117,41 @@ class Half(Protocol):
         """
         Send what is buffered, and close.
         """
-        self._pair.factory.closer.close(self.transport, self.has_ended)
+        self.pair.factory.closer.close(self.transport, self.has_ended)
 
 
 class ClientHalf(Half):
     """
-    The client's side: the connection begins with it.
+    The client's side, where the connection begins with it.
     """
 
-    def __init__(self, factory: Any, number: int) -> None:
+    def __init__(self, factory: Any) -> None:
+        super().__init__("client")
         self._factory = factory
-        self._number = number
 
     def connectionMade(self) -> None:
-        pair = Pair(self._factory, self._number, self)
-        super().__init__(pair, "client")
-        pair.begin()
+        connection = Connection(self._factory, self._factory.next_number(), self.transport.getPeer())
+        connection.carrier = Halves(connection, self)
+        connection.begin()
 
 
-class Pair(Connection):
+class Halves:
     """
-    A connection whose sides are two :class:`Half` s.
+    Carries a connection's bytes between two :class:`Half` s.
+
+    :param client: the client's side, connected.
     """
 
-    def __init__(self, factory: Any, number: int, client: ClientHalf) -> None:
-        super().__init__(factory, number, client.transport.getPeer(), client.transport.getHost())
+    def __init__(self, connection: Connection, client: Half) -> None:
+        client.pair = self
+        self.factory = connection.factory
+        self._connection = connection
         self._client = client
         self._server: Half | None = None
         self._held: list[bytes] = []
         self._silent: Any = None
 
     # Called by the client's side
-
-    def begin(self) -> None:
-        """
-        The client has come.
-        """
-        self.factory.connected(self)
-        self.place()
 
     def hold(self, data: bytes) -> None:
         """
@@ -164,26 +163,33 @@ class Pair(Connection):
 
     # Called by the route
 
-    def join(self, server: Half) -> None:
+    @property
+    def host(self) -> IAddress:
+        host: IAddress = self._client.transport.getHost()
+        return host
+
+    def join_protocol(self, server: Half, first: bytes) -> None:
         """
         The backend has it.
 
-        :param server: its side, connected; what it has written already comes before anything of the client's.
+        :param server: its side, connected.
+        :param first: what it is sent before anything of the client's.
         """
         client = self._client
+        server.pair = self
         self._server, client.other, server.other = server, server, client
-        if self._silent is not None:
-            self._silent.cancel()
-            self._silent = None
+        self._wait_no_more()
         client.transport.registerProducer(server, True)
         server.transport.registerProducer(client, True)
+        if first:
+            server.transport.write(first)
         held, self._held = self._held, []
         for data in held:
             client.dataReceived(data)
         if client.has_ended:
             server.finish_writing()
         else:
-            client.transport.resumeProducing()
+            client.resumeProducing()
 
     # Called by both sides
 
@@ -191,7 +197,7 @@ class Pair(Connection):
         """
         The peer of this side sends nothing more.
         """
-        self.blame(f"{half.name} closed")
+        self._connection.blame(f"{half.name} closed")
         other = half.other
         if other is None:
             if not self._held:
@@ -208,17 +214,23 @@ class Pair(Connection):
         This side is closed, or was reset.
         """
         self.factory.closer.gone(half.transport)
-        is_clean = half.has_ended or reason.check(ConnectionDone) is not None
-        self.blame(f"{half.name} {'closed' if is_clean else 'reset'}")
+        # TLS that ends without saying so is a loss, too: somebody may have cut it off (RFC 8446, section 6.1).
+        is_clean = half.has_ended or reason.check(ConnectionLost) is None
+        self._connection.blame(f"{half.name} {'closed' if is_clean else 'reset'}")
         other = half.other
         if other is None or other.is_gone:
-            self._end_if_over()
+            self._end()
         elif is_clean:
             other.close()
         else:
             other.transport.abortConnection()
 
-    # Ours
+    # Called by the connection
+
+    def wait(self) -> None:
+        """
+        The client is read from until it has sent too much.
+        """
 
     @property
     def bytes_in(self) -> int:
@@ -228,17 +240,22 @@ class Pair(Connection):
     def bytes_out(self) -> int:
         return self._server.received if self._server is not None else 0
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         for half in (self._client, self._server):
             if half is not None and not half.is_gone:
                 half.transport.abortConnection()
 
+    # Ours
+
     def _leave(self) -> None:
         self._silent = None
-        self.close("client closed")
+        self._connection.close("client closed")
 
-    def _end_if_over(self) -> None:
+    def _wait_no_more(self) -> None:
         if self._silent is not None:
             self._silent.cancel()
             self._silent = None
-        self.end()
+
+    def _end(self) -> None:
+        self._wait_no_more()
+        self._connection.end()

@@ -2,6 +2,7 @@
 What all connections through a balancer share.
 """
 
+import socket
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,7 +17,9 @@ from echochat.balancer.connection import Connection
 from echochat.balancer.halves import ClientHalf
 from echochat.balancer.routes import Reports
 from echochat.balancer.settings import BalancerSettings
+from echochat.balancer.sockets import Sockets
 from echochat.net.closing import Closer
+from echochat.net.deadlines import Deadlines
 from echochat.net.gate import Gate
 
 GRACE: Final = 5.0
@@ -53,6 +56,7 @@ class ProxyFactory(Factory):
         self.place = place
         self.reports = reports
         self.closer = Closer(clock, GRACE)
+        self.lingering: Deadlines[Sockets] = Deadlines(clock, GRACE, Sockets.is_late)
         self.connections: dict[int, Connection] = {}
         self.made = 0
         self.causes: Counter[str] = Counter()
@@ -62,10 +66,27 @@ class ProxyFactory(Factory):
     # Called by Twisted
 
     def buildProtocol(self, addr: IAddress | None) -> ClientHalf:
-        self.made += 1
-        return ClientHalf(self, self.made)
+        return ClientHalf(self)
+
+    def take_socket(self, accepted: socket.socket, address: Any, port: Any) -> bool:
+        """
+        A port of the lean reactor has accepted a client.
+
+        :return: True: its socket is ours.
+        """
+        connection = Connection(self, self.next_number(), port.address_of(address))
+        connection.carrier = Sockets(connection, accepted, address, port)
+        connection.begin()
+        return True
 
     # Called by the connections
+
+    def next_number(self) -> int:
+        """
+        The number of a new connection.
+        """
+        self.made += 1
+        return self.made
 
     def connected(self, connection: Connection) -> None:
         """
@@ -130,6 +151,7 @@ class ProxyFactory(Factory):
         There are no connections any more, and nothing to wait for.
         """
         self.closer.stop()
+        self.lingering.stop()
 
 
 def in_words(address: IAddress | None) -> str:

@@ -2,6 +2,7 @@
 Connections to a backend whose bytes go through this process.
 """
 
+import socket
 from typing import Any, Final
 
 from twisted.internet.address import UNIXAddress
@@ -10,8 +11,12 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from echochat.balancer.backends import Backend
+from echochat.balancer.connection import Connection
 from echochat.balancer.halves import Half
+from echochat.balancer.sockets import Sockets
 from echochat.net.endpoints import client_endpoint
+from echochat.net.lean import LeanReactor
+from echochat.net.lean.attempts import Attempt, Target, target_of
 from echochat.wire.proxy import Address, SocketAddress, UnixPath, encode_v1, encode_v2
 
 _MAPPED: Final = "::ffff:"
@@ -26,21 +31,24 @@ class RelayRoute:
     """
 
     def __init__(self, reactor: Any, backend: Backend, send_proxy: str | None) -> None:
+        self._reactor = reactor
         self._endpoint = client_endpoint(reactor, backend.endpoint)
         self._send_proxy = send_proxy
+        # Others would have to be looked up, or need more than a socket.
+        self._target = target_of(backend.endpoint) if isinstance(reactor, LeanReactor) else None
 
     # Called by whoever looks for a backend
 
-    def open(self, client: Any) -> "Deferred[None]":
-        connecting: Deferred[Any] = self._endpoint.connect(_Connecting(client))
+    def open(self, client: Connection) -> "Deferred[None]":
+        if self._target is not None and isinstance(client.carrier, Sockets):
+            return self._connect(self._target, client)
+        connecting: Deferred[Any] = self._endpoint.connect(Factory.forProtocol(_BackendHalf))
 
         def connected(server: Half) -> None:
             if client.is_over:
                 server.transport.abortConnection()
-                return
-            if self._send_proxy is not None:
-                server.transport.write(proxy_header(self._send_proxy, client.peer, client.host))
-            client.join(server)
+            else:
+                client.carrier.join_protocol(server, self._header(client))
 
         return connecting.addCallback(connected)
 
@@ -49,19 +57,29 @@ class RelayRoute:
         Nothing is open but connections, and they stay.
         """
 
+    # Ours
 
-class _Connecting(Factory):
+    def _connect(self, target: Target, client: Connection) -> "Deferred[None]":
+        opening: Deferred[None] = Deferred(lambda _: attempt.cancel())
+
+        def connected(made: socket.socket) -> None:
+            client.carrier.join(made, self._header(client))
+            opening.callback(None)
+
+        attempt = Attempt(self._reactor, target, connected, opening.errback)
+        return opening
+
+    def _header(self, client: Connection) -> bytes:
+        return b"" if self._send_proxy is None else proxy_header(self._send_proxy, client.peer, client.host)
+
+
+class _BackendHalf(Half):
     """
-    Makes the backend's side of one connection.
+    The backend's side of a connection.
     """
 
-    noisy = False
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def buildProtocol(self, addr: IAddress | None) -> Half:
-        return Half(self._client, "backend")
+    def __init__(self) -> None:
+        super().__init__("backend")
 
 
 def proxy_header(version: str, peer: IAddress, host: IAddress) -> bytes:

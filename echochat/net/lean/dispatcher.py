@@ -62,6 +62,8 @@ class Dispatcher:
         self._epoll = select.epoll()
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
+        # Those of the readers that are told of everything themselves.
+        self._ends: dict[int, Any] = {}
         # Numbers that were registered since the running batch was taken.
         self._fresh: set[int] = set()
         self._watched = False
@@ -136,6 +138,40 @@ class Dispatcher:
             self._watched = True
             self._outer.addReader(self)
 
+    def watch(self, end: Any, events: int) -> None:
+        """
+        Watch a descriptor that asks for events itself: ``doRead`` is called when there is something to read and nothing
+        else, and ``ready`` with every other event.
+
+        :param events: epoll's, such as ``EPOLLIN``.
+        """
+        number = end.number
+        self._readers[number] = self._ends[number] = end
+        self._fresh.add(number)
+        self._epoll.register(number, events)
+        if not self._watched:
+            self._watched = True
+            self._outer.addReader(self)
+
+    def change(self, end: Any, events: int) -> None:
+        """
+        Watch a descriptor for other events.
+        """
+        self._epoll.modify(end.number, events)
+
+    def forget(self, end: Any) -> None:
+        """
+        Watch it no more.
+        """
+        number = end.number
+        if self._ends.get(number) is not end:
+            return
+        del self._ends[number], self._readers[number]
+        self._epoll.unregister(number)
+        if self._watched and not self._readers and not self._writers:
+            self._watched = False
+            self._outer.removeReader(self)
+
     def remove(self, table: dict[int, Any], descriptor: Any) -> None:
         number = descriptor.fileno()
         if table.get(number) is not descriptor:
@@ -145,6 +181,7 @@ class Dispatcher:
                 return
             number = found[0]
         del table[number]
+        self._ends.pop(number, None)
         other = self._writers if table is self._readers else self._readers
         try:
             if number in other:
@@ -197,6 +234,14 @@ class Dispatcher:
     # Ours
 
     def _dispatch(self, number: int, event: int) -> None:
+        end = self._ends.get(number)
+        if end is not None:
+            try:
+                end.ready(event)
+            except Exception:
+                self.log.failure("a connection failed and is closed")
+                end.connectionLost(Failure())
+            return
         reader = self._readers.get(number)
         writer = self._writers.get(number)
         if reader is None and writer is None:

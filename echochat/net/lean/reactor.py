@@ -45,6 +45,10 @@ class LeanReactor:
         self._outer = outer
         self._dispatcher = Dispatcher(outer)
         directlyProvides(self, providedBy(outer))
+        # Called by ends, for each connection: no call more than it takes.
+        self.watch = self._dispatcher.watch
+        self.change = self._dispatcher.change
+        self.forget = self._dispatcher.forget
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._outer, name)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv6Address
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from txaio.tx import make_logger
 
@@ -124,7 +124,7 @@ class _Exact(_Port):
     """
     Accepts while it is wanted to: ``stopReading`` holds at once, also when it is called while a connection is made.
 
-    A factory with a method ``take_socket(socket, address, twisted_address, port)`` is offered each socket before
+    A factory with a method ``take_socket(socket, address, port)`` is offered each socket before
     anything is made of it, and may return True to keep it: to pass it on to another process, or to give it to
     :meth:`connect` later. Nothing is read from it, and whoever has it has to close it.
     """
@@ -163,6 +163,13 @@ class _Exact(_Port):
 
     # Called by a factory that takes sockets
 
+    def address_of(self, address: Any) -> IAddress:
+        """
+        An address that was given with a socket, as Twisted has it.
+        """
+        twisted: IAddress = self._buildAddr(address)
+        return twisted
+
     def connect(self, accepted: socket.socket, address: Any, protocol: Any) -> None:
         """
         Make a connection of a socket that was taken, as if it were accepted now.
@@ -191,7 +198,7 @@ class _Exact(_Port):
                 address = (host, *address[1:])
             factory: Any = self.factory
             take = getattr(factory, "take_socket", None)
-            if take is not None and take(accepted, address, self._buildAddr(address), self):
+            if take is not None and take(accepted, address, self):
                 return
             protocol = factory.buildProtocol(self._buildAddr(address))
         except Exception:

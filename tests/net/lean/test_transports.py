@@ -222,7 +222,8 @@ class PortTests(OverLean, TestCase):
         recording: Any = self.recording()
         taken: list[tuple[Any, Any]] = []
 
-        def take(accepted: Any, address: Any, twisted_address: Any, port: Any) -> bool:
+        def take(accepted: Any, address: Any, port: Any) -> bool:
+            twisted_address = port.address_of(address)
             self.assertEqual((twisted_address.host, twisted_address.port), address)
             taken.append((accepted, address))
             return len(taken) == 1

@@ -1,0 +1,165 @@
+"""
+Connections between two plain sockets in the lean reactor.
+
+A client's socket is kept as it was accepted, with nothing read from it, until its backend is known. Then a pair of
+:class:`echochat.net.lean.ends.End` s carries the bytes; or Twisted protocols do, when the backend is reached in another
+way than by a socket alone, as over TLS; or another process is handed the socket.
+"""
+
+import array
+import fcntl
+import socket
+import termios
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+
+from echochat.balancer.connection import Connection
+from echochat.balancer.halves import SILENT_END, Half, Halves
+from echochat.net.lean.ends import End
+
+
+class Sockets:
+    """
+    Carries a connection's bytes between two sockets.
+
+    :param accepted: the client's, from which nothing was read.
+    :param address: as it was accepted with it.
+    :param port: which accepted it.
+    """
+
+    __slots__ = ("_address", "_client", "_connection", "_port", "_server", "_silent", "_unsent", "factory")
+
+    def __init__(self, connection: Connection, accepted: socket.socket, address: Any, port: Any) -> None:
+        accepted.setblocking(False)
+        self.factory = connection.factory
+        self._connection = connection
+        self._address = address
+        self._port = port
+        self._client = End(port.reactor, accepted, self)
+        self._server: End | None = None
+        self._silent: Any = None
+        self._unsent = 0
+
+    # Called by the route
+
+    @property
+    def host(self) -> IAddress:
+        host: IAddress = self._port.address_of(self._client.socket.getsockname())
+        return host
+
+    def join(self, connected: socket.socket, first: bytes) -> None:
+        """
+        The backend has it.
+
+        :param connected: the socket to the backend.
+        :param first: what the backend is sent before anything of the client's.
+        """
+        self._wait_no_more()
+        self._server = server = End(self._port.reactor, connected, self)
+        self._client.join(server, first)
+
+    def join_protocol(self, server: Half, first: bytes) -> None:
+        """
+        The backend has it, and is reached through a Twisted protocol: so is the client from now on.
+        """
+        self._wait_no_more()
+        client = Half("client")
+        self._connection.carrier = halves = Halves(self._connection, client)
+        self._port.connect(self._client.release(), self._address, client)
+        halves.join_protocol(server, first)
+
+    def lend(self) -> socket.socket:
+        """
+        The client's socket, from which nothing was read, to be passed to another process. It is still watched here.
+        """
+        lent: socket.socket = self._client.socket
+        return lent
+
+    def give_up(self) -> None:
+        """
+        Another process has the socket: close the descriptor that is here. The connection needs another carrier now.
+        """
+        self._wait_no_more()
+        self._client.close()
+
+    # Called by the ends
+
+    def peer_ended(self, end: End) -> None:
+        if end is not self._client:
+            self._connection.blame("backend closed")
+            return
+        self._connection.blame("client closed")
+        if self._server is None and not _readable(end.socket):
+            self._silent = self.factory.clock.callLater(SILENT_END, self._leave)
+
+    def peer_reset(self, end: End) -> None:
+        self._connection.blame("client reset" if end is self._client else "backend reset")
+
+    def lingers(self, end: End) -> None:
+        self._unsent = self._waiting
+        self.factory.lingering.set(self)
+
+    def closed(self) -> None:
+        self.factory.lingering.clear(self)
+        self._wait_no_more()
+        self._connection.end()
+
+    # Called by the factory
+
+    def is_late(self) -> None:
+        """
+        Nothing more was expected but that one side takes what it was sent, and closes.
+        """
+        waiting = self._waiting
+        if waiting < self._unsent:
+            self._unsent = waiting
+            self.factory.lingering.set(self)
+        else:
+            self.abort()
+
+    # Called by the connection
+
+    def wait(self) -> None:
+        self._client.watch_for_the_end()
+
+    @property
+    def bytes_in(self) -> int:
+        return self._client.received
+
+    @property
+    def bytes_out(self) -> int:
+        return self._server.received if self._server is not None else 0
+
+    def abort(self) -> None:
+        self._client.abort()
+        if self._server is not None:
+            self._server.abort()
+        self.closed()
+
+    # Ours
+
+    @property
+    def _waiting(self) -> int:
+        """
+        What both sides have not taken yet, our buffers and the kernel's.
+        """
+        return sum(end.unsent for end in (self._client, self._server) if end is not None and end.is_open)
+
+    def _leave(self) -> None:
+        self._silent = None
+        self._connection.close("client closed")
+
+    def _wait_no_more(self) -> None:
+        if self._silent is not None:
+            self._silent.cancel()
+            self._silent = None
+
+
+def _readable(connected: socket.socket) -> int:
+    """
+    How many bytes have come, and were not read.
+    """
+    count = array.array("i", [0])
+    fcntl.ioctl(connected, termios.FIONREAD, count)
+    return count[0]
