@@ -57,6 +57,13 @@ class Status:
         sums = self.trends.sums()
         return [self._describe(backend, of_backend) for backend, of_backend in sums.items()]
 
+    def backends_over_time(self) -> list[dict[str, Any]]:
+        """
+        The same, each with its ``trend``: how many connections it had at each look, the oldest first.
+        """
+        sums = self.trends.sums()
+        return [{**self._describe(each, of), "trend": self.trends.of(each).active} for each, of in sums.items()]
+
     def state(self, backend: Backend) -> str:
         """
         One word of :data:`STATES`.

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from echochat.client.harmless import harmless
+from echochat.wire.figures import duration, size
 
 _STYLES: Final = {
     "up": "green",
@@ -61,30 +62,6 @@ def print_backends(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, 
     console.print(table)
     summary = "{serving} of {backends} backends serve, {active} connections, {waiting} waiting, up for {up}"
     console.print(Text(summary.format(**balancer, up=duration(balancer["uptime"]))))
-
-
-def size(number: float) -> str:
-    """
-    Bytes, in three digits or so.
-    """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1_000:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
-        number /= 1_024
-    return f"{number:.1f} TiB"
-
-
-def duration(seconds: float) -> str:
-    """
-    A time in its two largest units.
-    """
-    whole = int(seconds)
-    days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
 def _row(backend: Mapping[str, Any]) -> dict[str, Text]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.interfaces import IProtocolFactory
 
 from echochat.balancer.backends import Backend
 from echochat.balancer.checks import Check, Checks
@@ -21,7 +22,7 @@ from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
 from echochat.balancer.relaying import RelayRoute
 from echochat.balancer.routes import ChecksItself, Route
-from echochat.balancer.service import BalancerService
+from echochat.balancer.service import BalancerService, Part
 from echochat.balancer.settings import SETTINGS, BalancerSettings, make_settings
 from echochat.balancer.status import Status
 from echochat.balancer.trends import Trends
@@ -148,8 +149,18 @@ def makeService(options: Options) -> IService:
     tune_python()
     tell_refusals_in_one_line()
     control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
-    parts = (fleet, trends, WaitingClients(dispatch))
-    service = BalancerService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), parts, control)
+    parts: list[Part] = [fleet, trends, WaitingClients(dispatch)]
+    pages: list[tuple[str, IProtocolFactory]] = []
+    if settings.status is not None:
+        # Here, as twisted.web takes memory and time that a balancer without a page can do without.
+        from echochat.balancer.page.site import StatusSite
+
+        site = StatusSite(lean_reactor, status)
+        parts.append(site)
+        pages.append((settings.status, site))
+    service = BalancerService(
+        lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), parts, control, pages
+    )
     operations.reloads.add("the configuration", reload)
     operations.reloads.add("the certificates", service.ports.reload_certificates)
     take_signals(reactor, service.hurry, operations.reloads)
