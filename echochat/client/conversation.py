@@ -122,15 +122,21 @@ class Conversation:
         arguments, options = split_options(command.rest)
         if len(arguments) != 1 or not options.keys() <= {"after", "epoch", "last", "presence"}:
             raise CommandError("bad-arguments", "type /join TOPIC [last=N] [after=POS] [epoch=E] [presence=off]")
+        after, last, epoch = _whole(options.get("after")), _whole(options.get("last")), options.get("epoch")
+        if (after is not None and last is not None) or (after is None and epoch is not None):
+            raise CommandError("bad-arguments", "after= and last= exclude each other, and epoch= goes with after=")
         topic = canonical_topic(arguments[0])
         following = self.topics.pop(topic, None)
+        if following is not None and options:
+            # The same topic with other wishes: it begins anew, as with the server.
+            following.close()
+            following = None
         if following is None:
-            after, last = options.get("after"), options.get("last")
             following = self._client.subscribe(
                 topic,
-                after=None if after is None else int(after),
-                epoch=options.get("epoch"),
-                last=int(last) if last is not None else LAST if after is None else None,
+                after=after,
+                epoch=epoch,
+                last=LAST if last is None and after is None else last,
                 presence=options.get("presence") != "off",
             )
             Deferred.fromCoroutine(self._follow(following)).addErrback(self._left, topic, following)
@@ -205,3 +211,11 @@ class Conversation:
             self._view.show(("class:error", str(error)))
         else:
             self._view.show(("class:error", f"not done: {failure.getErrorMessage()}"))
+
+
+def _whole(written: str | None) -> int | None:
+    if written is None:
+        return None
+    if not (written.isascii() and written.isdigit() and len(written) <= 19):
+        raise CommandError("bad-arguments", f"that is no whole number: {written}")
+    return int(written)

@@ -107,6 +107,8 @@ class ConversationTests(ReconnectingTestCase):
             "/part",
             "/part lobby",
             "/join a after=1 last=2",
+            "/join a epoch=e1",
+            "/join a after=-1",
         ):
             self.assertEqual(self.types(line), [], line)
             self.assertEqual(len(self.sees()), 1, line)
@@ -153,6 +155,26 @@ class ConversationTests(ReconnectingTestCase):
         """
         self.assertEqual(self.types("/sub lobby after=5 epoch=e1 presence=off"), ["/sub lobby after=5 epoch=e1"])
         self.assertEqual(self.types("/join other last=3"), ["/history other last=3"])
+
+    def test_join_again(self) -> None:
+        """
+        Joining what one has joined makes it the topic to talk in; with options it begins anew, as they say. With wrong
+        ones nothing changes.
+        """
+        self.joins("lobby")
+        self.assertEqual(self.types("/join lobby"), [])
+        self.assertEqual(self.types("/join lobby after=x"), [])
+        self.assertEqual(self.sees(), ["that is no whole number: x"])
+        self.assertEqual(self.title, "lobby")
+        self.assertEqual(self.types("/join lobby last=1"), ["/unsub lobby", "/history lobby last=1"])
+        self.server.says("/ok unsub lobby", f"/past lobby 7 {_TIME} bob seven", "/ok history lobby 1")
+        (sub,) = self.server.hears()
+        self.assertEqual(sub, "/sub lobby after=6 presence=on")
+        self.confirm(sub)
+        self.server.says(f"/event lobby 7 {_TIME} bob seven")
+        (seen,) = self.sees()
+        self.assertRegex(seen, r"bob  seven\Z")
+        self.assertEqual((self.title, self.types("x")), ("lobby", ["/pub lobby x"]))
 
     def test_refused_topic(self) -> None:
         """
