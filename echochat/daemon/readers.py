@@ -2,7 +2,11 @@
 Reading what was written for a setting: each reader makes a value of it, or says in a ``ValueError`` what it may be.
 """
 
+import os
 from collections.abc import Callable
+from typing import Final
+
+_LONGEST_PATH: Final = 107
 
 
 def whole(lowest: int, highest: int) -> Callable[[str], int]:
@@ -67,4 +71,7 @@ def unix_endpoint(written: str) -> str:
     """
     if not written.startswith("unix:") or written == "unix:":
         raise ValueError("of the form unix:PATH")
+    # The system's limit, which Twisted meets with a traceback and no connection.
+    if len(os.fsencode(written.removeprefix("unix:").partition(":")[0])) > _LONGEST_PATH:
+        raise ValueError(f"of the form unix:PATH, with a path of at most {_LONGEST_PATH} bytes")
     return written

@@ -20,6 +20,7 @@ from echochat.balancer.moving import Mover
 from echochat.balancer.operations import Operations
 from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
+from echochat.balancer.rebalancing import Rebalancing
 from echochat.balancer.relaying import RelayRoute
 from echochat.balancer.routes import ChecksItself, Route
 from echochat.balancer.service import BalancerService, Part
@@ -116,6 +117,14 @@ def makeService(options: Options) -> IService:
     factory = ProxyFactory(lean_reactor, settings, dispatch.place, health, gate)
     trends = Trends(lean_reactor, fleet, factory.connections.values)
     mover = Mover(reactor, lean_reactor, fleet.routes)
+    rebalancing = Rebalancing(
+        pool,
+        mover.move,
+        lambda: factory.settings.rebalance,
+        # Sooner than its slow start lets it, the newcomer would not take them.
+        lambda: max(factory.settings.drain, factory.settings.slow_start),
+    )
+    trends.looked = rebalancing.look
     fleet.vacate = lambda backend: mover.move(backend, None, factory.settings.drain)
     status = Status(lean_reactor, fleet, trends, lambda: dispatch.waiting)
     operations = Operations(status, mover, factory.connections.values, lambda: factory.settings.drain)

@@ -90,6 +90,7 @@ class MakeSettingsTests(SynchronousTestCase):
             ("listen", [""], "--listen is not empty"),
             ("listen", ["tcp:1", ""], "--listen is not empty"),
             ("control", "tcp:1", "--control is of the form unix:PATH"),
+            ("control", "unix:/" + "x" * 107, "--control is of the form unix:PATH, with a path of at most 107 bytes"),
             ("guests", "maybe", "--guests is one of yes, echo, no"),
         ):
             self.assertEqual(self.refusal({name: value}), told, value)

@@ -1,0 +1,95 @@
+"""
+Moving sessions to a backend that has joined: ``--rebalance``.
+
+Least connections alone gives a newcomer what comes next, and sessions that last for days leave it nearly empty for as
+long. So those that have clearly more than their share are asked to let some go, once for each that joins, and as slowly
+as the newcomer's slow start lets it take them.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from txaio.tx import make_logger
+
+from echochat.balancer.backends import Backend
+
+TOLERANCE: Final = 1.1
+"""
+How many times its share a backend may have before it is asked for some: what chance brings is not worth moving for.
+"""
+
+
+class Rebalancing:
+    """
+    Sees which backends have joined, and asks the others.
+
+    :param backends: those of the pool.
+    :param move: asks a backend to have so many sessions move within so many seconds.
+    :param is_wanted: says whether it is switched on.
+    :param seconds: over how long sessions are moved.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self,
+        backends: Iterable[Backend],
+        move: Callable[[Backend, int, float], object],
+        is_wanted: Callable[[], bool],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._backends = backends
+        self._move = move
+        self._is_wanted = is_wanted
+        self._seconds = seconds
+        # None: not looked yet. At the start nobody has joined.
+        self._serving: set[Backend] | None = None
+
+    def look(self) -> None:
+        """
+        See whether one has joined since the last look.
+        """
+        # Backups are not meant to have their share.
+        serving = [each for each in self._backends if each.may_serve and not each.backup]
+        before, self._serving = self._serving, set(serving)
+        if before is None or not self._is_wanted():
+            return
+        joined = [each.name for each in serving if each not in before]
+        if joined:
+            self._rebalance(serving, ", ".join(joined))
+
+    # Ours
+
+    def _rebalance(self, serving: list[Backend], joined: str) -> None:
+        share = shares(serving)
+        for backend in serving:
+            if backend.active > TOLERANCE * share[backend]:
+                count = backend.active - round(share[backend])
+                self.log.info(
+                    "backend {joined} has joined: {name} has {active} connections and lets {count} go",
+                    joined=joined,
+                    name=backend.name,
+                    active=backend.active,
+                    count=count,
+                )
+                self._move(backend, count, self._seconds())
+
+
+def shares(backends: Iterable[Backend]) -> dict[Backend, float]:
+    """
+    How many of their connections each would have if all had the same for their weight, as far as their limits go.
+    """
+    remaining = [*backends]
+    connections = float(sum(each.active for each in remaining))
+    found: dict[Backend, float] = {}
+    while remaining:
+        for_one = connections / sum(each.weight for each in remaining)
+        limited = [each for each in remaining if each.most and each.most < for_one * each.weight]
+        if not limited:
+            return found | {each: for_one * each.weight for each in remaining}
+        # What these cannot have is the others', who may come to their limits by that.
+        for each in limited:
+            found[each] = float(each.most)
+            connections -= each.most
+            remaining.remove(each)
+    return found

@@ -1,0 +1,256 @@
+"""
+A backend that joins gets its share of the sessions that there are.
+"""
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echochat.balancer.backends import Backend, Lease, Mode
+from echochat.balancer.pool import Pool
+from echochat.balancer.rebalancing import TOLERANCE, Rebalancing, shares
+from echochat.server.moving import Moving
+
+
+def make(name: str, active: int, weight: int = 1, most: int = 0) -> Backend:
+    """
+    A backend with so many connections.
+    """
+    return Backend(name, f"tcp:{name}:1", weight, most, active=active)
+
+
+class SharesTests(SynchronousTestCase):
+    """
+    Tests for :func:`shares`.
+    """
+
+    def test_equal(self) -> None:
+        """
+        Without limits it is the same for each, for its weight.
+        """
+        for given_, expected in (
+            ([make("a", 1_000), make("b", 1_000), make("c", 1_000), make("d", 0)], [750] * 4),
+            ([make("a", 90, 1), make("b", 0, 2)], [30, 60]),
+            ([make("a", 0), make("b", 0)], [0, 0]),
+            ([], []),
+        ):
+            self.assertEqual([*shares(given_).values()], expected)
+
+    def test_limits(self) -> None:
+        """
+        What a limit leaves is the others'.
+        """
+        backends = [make("a", 900), make("b", 0, most=100), make("c", 0, most=350)]
+        share = shares(backends)
+        self.assertEqual([share[each] for each in backends], [450, 100, 350])
+        backends = [make("a", 100, most=10), make("b", 100, most=20)]
+        share = shares(backends)
+        self.assertEqual([share[each] for each in backends], [10, 20])
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 500), st.integers(1, 9), st.one_of(st.just(0), st.integers(1, 400))),
+            min_size=1,
+            max_size=8,
+        )
+    )
+    def test_nothing_is_lost(self, described: list[tuple[int, int, int]]) -> None:
+        """
+        All connections are shared out as far as the limits go, and nobody has more than its limit.
+        """
+        backends = [make(str(number), *each) for number, each in enumerate(described)]
+        share = shares(backends)
+        self.assertEqual(set(share), set(backends))
+        total = sum(each.active for each in backends)
+        room = float("inf") if any(not each.most for each in backends) else sum(each.most for each in backends)
+        self.assertAlmostEqual(sum(share.values()), min(total, room), places=6)
+        for each in backends:
+            self.assertLessEqual(share[each], each.most or float("inf"))
+
+
+class RebalancingTests(SynchronousTestCase):
+    """
+    Tests for :class:`Rebalancing`.
+    """
+
+    def setUp(self) -> None:
+        self.pool = Pool(0)
+        self.moved: list[tuple[str, int, float]] = []
+        self.wanted = True
+        self.rebalancing = Rebalancing(self.pool, self.move, lambda: self.wanted, lambda: 30.0)
+
+    def move(self, backend: Backend, count: int, seconds: float) -> None:
+        self.moved.append((backend.name, count, seconds))
+
+    def add(self, name: str, active: int, **more: int) -> Backend:
+        """
+        A backend of the pool with so many connections.
+        """
+        backend = make(name, active, **more)
+        self.pool.add(backend)
+        return backend
+
+    def test_join(self) -> None:
+        """
+        Those that have too many are asked for what is too much, once.
+        """
+        for name in "abc":
+            self.add(name, 1_000)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [])
+        self.add("d", 0)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [("a", 250, 30), ("b", 250, 30), ("c", 250, 30)])
+        self.rebalancing.look()
+        self.assertEqual(len(self.moved), 3)
+
+    def test_tolerance(self) -> None:
+        """
+        A little more than the share is nobody's concern.
+        """
+        self.add("a", 105)
+        self.add("b", 160)
+        self.rebalancing.look()
+        self.add("c", 80)
+        self.rebalancing.look()
+        self.assertLess(105 / 115, TOLERANCE)
+        self.assertEqual(self.moved, [("b", 45, 30)])
+
+    def test_those_that_come_back(self) -> None:
+        """
+        One that is up again, or ready again, has joined; one that goes has not.
+        """
+        a, b = self.add("a", 100), self.add("b", 0)
+        self.pool.set_down(b)
+        self.rebalancing.look()
+        self.pool.set_up(b, 0)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [("a", 50, 30)])
+        self.pool.set_mode(b, Mode.DRAIN, 0)
+        self.rebalancing.look()
+        self.assertEqual(len(self.moved), 1)
+        self.pool.set_mode(b, Mode.READY, 0)
+        self.rebalancing.look()
+        self.assertEqual(self.moved[1:], [("a", 50, 30)])
+        self.pool.set_mode(a, Mode.DOWN, 0)
+        self.rebalancing.look()
+        self.assertEqual(len(self.moved), 2)
+
+    def test_limited(self) -> None:
+        """
+        Nobody is asked for more than the newcomer may have: they would only come back.
+        """
+        self.add("a", 100)
+        self.rebalancing.look()
+        self.add("b", 0, most=20)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [("a", 20, 30)])
+
+    def test_backup(self) -> None:
+        """
+        A backup is not meant to have a share.
+        """
+        self.add("a", 100)
+        self.rebalancing.look()
+        self.pool.add(Backend("b", "tcp:b:1", backup=True))
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [])
+
+    def test_switched_off(self) -> None:
+        """
+        When it is not wanted nobody is asked; and not later for what was then.
+        """
+        self.add("a", 100)
+        self.rebalancing.look()
+        self.wanted = False
+        self.add("b", 0)
+        self.rebalancing.look()
+        self.wanted = True
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [])
+
+
+class Session:
+    """
+    A client that reconnects when it is asked, at once, to wherever the pool says.
+    """
+
+    def __init__(self, crowd: "Crowd") -> None:
+        self._crowd = crowd
+        self.moves = 0
+        self.lease = crowd.lease()
+
+    def announce_drain(self, seconds: float) -> None:
+        self.moves += 1
+        self.lease.release()
+        self.lease = self._crowd.lease()
+
+
+class Crowd:
+    """
+    Sessions at backends that ask them with what servers ask them with.
+    """
+
+    def __init__(self, slow_start: float) -> None:
+        self.clock = Clock()
+        self.pool = Pool(slow_start)
+        self.rebalancing = Rebalancing(self.pool, self.move, lambda: True, lambda: max(10.0, slow_start))
+        self.sessions: list[Session] = []
+        self._moving: dict[Backend, Moving] = {}
+
+    def lease(self) -> Lease:
+        """
+        A place for a session.
+        """
+        lease = self.pool.lease(self.clock.seconds())
+        assert isinstance(lease, Lease)
+        return lease
+
+    def come(self, count: int) -> None:
+        """
+        So many sessions more.
+        """
+        self.sessions += [Session(self) for _ in range(count)]
+
+    def move(self, backend: Backend, count: int, seconds: float) -> None:
+        """
+        What a backend does that is asked.
+        """
+        moving = self._moving.setdefault(backend, Moving(self.clock, Random(len(self._moving))))
+        moving.move([each for each in self.sessions if each.lease.backend is backend], count, seconds)
+
+
+class ScenarioTests(SynchronousTestCase):
+    """
+    Three servers and one that joins.
+    """
+
+    def test_three_thousand(self) -> None:
+        """
+        3 x 1,000 become 4 x 750, with slow start or without: within the time, paced, and nobody moves twice.
+        """
+        for slow_start in (0.0, 30.0):
+            crowd = Crowd(slow_start)
+            for name in "abc":
+                crowd.pool.add(Backend(name, f"tcp:{name}:1"))
+            crowd.come(3_000)
+            self.assertEqual([each.active for each in crowd.pool], [1_000] * 3)
+            crowd.rebalancing.look()
+            crowd.pool.add(Backend("d", "tcp:d:1"), crowd.clock.seconds())
+            crowd.rebalancing.look()
+            seconds = max(10.0, slow_start)
+            before = 0
+            for _ in range(int(seconds)):
+                crowd.clock.pump([0.1] * 10)
+                moves = sum(each.moves for each in crowd.sessions)
+                self.assertLessEqual(moves - before, 1.1 * 750 / seconds + 3)
+                before = moves
+            for each in crowd.pool:
+                self.assertTrue(735 <= each.active <= 765, f"{each.name}: {each.active}, slow start {slow_start}")
+            self.assertEqual(sum(each.moves for each in crowd.sessions), 750)
+            self.assertEqual(max(each.moves for each in crowd.sessions), 1)
+            crowd.clock.advance(60)
+            self.assertEqual(crowd.clock.getDelayedCalls(), [])
