@@ -4,35 +4,28 @@ Which backend a connection goes to: the one with the fewest connections for its 
 The problem. A choice must cost microseconds among a thousand backends, depend on nothing but the backends, their leases
 and the time that is passed in, and go on being right when weights, limits and states change between any two choices.
 
-How. A backend's load is what it would have with one more connection, per weight: ``(active + 1) / weight``. Those that
-can serve stand in a heap by load, and among equals by when they were last chosen. An entry is not moved when a
-connection begins or ends: a new one is pushed, and the old one, whose number is not the backend's any more, is thrown
-away when it comes to the top. Backends in slow start have a load that changes with the time, so they are kept apart and
-looked at one by one; they are few.
+How. A backend's load is what it would have with one more connection, per weight: ``(active + 1) / weight``. The order
+by load is kept up to date by :mod:`echochat.balancer.tiers`; here is what may be chosen at all, and who counts.
 
 Invariants, which the tests check after every step:
 
 - ``active`` of each backend is the number of its leases that are held.
-- Right after a choice, no backend that can serve has two connections per weight less than the chosen one.
-- Every backend that can serve has exactly one valid entry in its heap, and no other has one.
+- Right after a choice, no backend that can serve has two connections per weight less than the chosen one, slow start
+  aside.
+- Every backend that can serve stands exactly once in the tier that is its own, and no other does.
 
 Rejected: a scan of all backends (140 µs for a thousand); a sorted list (insertion moves half of it); round robin with a
 correction (needs the correction, and then is this).
 """
 
-import heapq
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from typing import Final
 
 from echochat.balancer.backends import Backend, Lease, Mode
+from echochat.balancer.tiers import Tier
 
 SLOW_START: Final = 30.0
-
-_LEAST: Final = 0.01
-"""
-The share of its weight that a backend begins its slow start with.
-"""
 
 
 class Shortage(Enum):
@@ -63,7 +56,10 @@ class Pool:
         self.panic = panic
         self.freed = freed
         self._backends: dict[str, Backend] = {}
-        self._tiers = (_Tier(), _Tier())
+        # Those in service, and the backups.
+        self._tiers = (Tier(), Tier())
+        # All that get connections if they have room.
+        self._able: set[Backend] = set()
         self._chosen = 0
 
     # Called by whoever has a connection
@@ -80,15 +76,11 @@ class Pool:
             best = tier.best(now, self.slow_start, avoid)
             if best is not None:
                 return self._take(best, now)
-        others = [each for each in self._backends.values() if each not in avoid and each.mode is Mode.READY]
-        if any(each.is_up for each in others):
+        if len(self._able) > sum(each in self._able for each in avoid):
             return Shortage.FULL
-        if not self.panic or not others or any(each.may_serve for each in self._backends.values()):
+        if self._able or not self.panic:
             return Shortage.DOWN
-        with_room = [each for each in others if each.has_room]
-        if not with_room:
-            return Shortage.FULL
-        return self._take(min(with_room, key=lambda each: ((each.active + 1) / each.weight, each.used)), now)
+        return self._lease_any(now, avoid)
 
     # Called by health and the operator
 
@@ -121,8 +113,11 @@ class Pool:
         Choose it no more. Its leases stay valid, and are released as always.
         """
         del self._backends[backend.name]
+        self._able.discard(backend)
         for tier in self._tiers:
             tier.drop(backend)
+        # Whoever waits for a place there may have to be refused.
+        self.freed()
 
     def change(
         self, backend: Backend, *, weight: int | None = None, most: int | None = None, backup: bool | None = None
@@ -163,125 +158,46 @@ class Pool:
         if backend.is_up:
             backend.is_up = False
             self._place(backend)
-            # Whoever waits for a place at a backend that is gone may have to be refused.
+            # As when it is removed.
             self.freed()
 
     # Ours
+
+    def _lease_any(self, now: float, avoid: Collection[Backend]) -> Lease | Shortage:
+        """
+        Every one that could serve is down. What health says may be wrong.
+        """
+        others = [each for each in self._backends.values() if each.mode is Mode.READY and each not in avoid]
+        if not others:
+            return Shortage.DOWN
+        with_room = [each for each in others if each.has_room]
+        best = min(with_room, default=None, key=lambda each: ((each.active + 1) / each.weight, each.used))
+        return Shortage.FULL if best is None else self._take(best, now)
 
     def _take(self, backend: Backend, now: float) -> Lease:
         self._chosen += 1
         backend.used = self._chosen
         backend.active += 1
         backend.traffic.connections += 1
-        self._place(backend)
+        self._tiers[backend.backup].place(backend)
         return Lease(backend, now, self._give_back)
 
     def _give_back(self, backend: Backend) -> None:
         backend.active -= 1
         if self._backends.get(backend.name) is backend:
-            self._place(backend)
+            self._tiers[backend.backup].place(backend)
             self.freed()
 
     def _place(self, backend: Backend) -> None:
-        tier, other = self._tiers if not backend.backup else self._tiers[::-1]
-        other.drop(backend)
-        tier.place(backend)
-
-
-class _Tier:
-    """
-    Backends that are equal but for their load: those in service, or the backups.
-    """
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, int, Backend]] = []
-        # The number of the entry that is valid, for each backend in the heap.
-        self._valid: dict[Backend, int] = {}
-        self._slow: dict[Backend, None] = {}
-        self._number = 0
-
-    def place(self, backend: Backend) -> None:
         """
-        The backend has changed.
+        What it may get has changed.
         """
-        if not (backend.may_serve and backend.has_room):
-            self.drop(backend)
-        elif backend.since is not None:
-            self._valid.pop(backend, None)
-            self._slow[backend] = None
+        if self._backends.get(backend.name) is not backend:
+            # It was removed, and still has connections of which something is told.
+            return
+        if backend.may_serve:
+            self._able.add(backend)
         else:
-            self._slow.pop(backend, None)
-            self._number += 1
-            self._valid[backend] = self._number
-            heapq.heappush(self._heap, _entry(backend, self._number))
-            if len(self._heap) > 2 * len(self._valid) + 64:
-                self._tidy()
-
-    def drop(self, backend: Backend) -> None:
-        """
-        It cannot serve now.
-        """
-        self._valid.pop(backend, None)
-        self._slow.pop(backend, None)
-
-    def best(self, now: float, slow_start: float, avoid: Collection[Backend]) -> Backend | None:
-        """
-        The least loaded one.
-        """
-        quick = self._first(avoid)
-        if not self._slow:
-            return quick
-        self._finish(now, slow_start)
-        quick = self._first(avoid)
-        slow = min(self._candidates(now, slow_start, avoid), default=None, key=lambda each: each[:2])
-        if slow is None:
-            return quick
-        if quick is None or slow[:2] < ((quick.active + 1) / quick.weight, quick.used):
-            return slow[2]
-        return quick
-
-    # Ours
-
-    def _first(self, avoid: Collection[Backend]) -> Backend | None:
-        heap, valid = self._heap, self._valid
-        passed = []
-        found = None
-        while heap:
-            _, _, number, backend = heap[0]
-            if valid.get(backend) != number:
-                heapq.heappop(heap)
-            elif backend in avoid:
-                passed.append(heapq.heappop(heap))
-            else:
-                found = backend
-                break
-        for entry in passed:
-            heapq.heappush(heap, entry)
-        return found
-
-    def _finish(self, now: float, slow_start: float) -> None:
-        """
-        Whose slow start is over joins the others.
-        """
-        over = [each for each in self._slow if each.since is None or now - each.since >= slow_start]
-        for backend in over:
-            backend.since = None
-            self.place(backend)
-
-    def _candidates(
-        self, now: float, slow_start: float, avoid: Collection[Backend]
-    ) -> Iterable[tuple[float, int, Backend]]:
-        for backend in self._slow:
-            assert backend.since is not None
-            share = max(_LEAST, (now - backend.since) / slow_start)
-            if backend in avoid or (backend.most and backend.active >= max(1.0, backend.most * share)):
-                continue
-            yield (backend.active + 1) / (backend.weight * share), backend.used, backend
-
-    def _tidy(self) -> None:
-        self._heap = [entry for entry in self._heap if self._valid.get(entry[3]) == entry[2]]
-        heapq.heapify(self._heap)
-
-
-def _entry(backend: Backend, number: int) -> tuple[float, int, int, Backend]:
-    return (backend.active + 1) / backend.weight, backend.used, number, backend
+            self._able.discard(backend)
+        self._tiers[not backend.backup].drop(backend)
+        self._tiers[backend.backup].place(backend)
