@@ -311,6 +311,7 @@ class DocumentTests(SiteTestCase):
         self.assertIn("10 at most", picture)
         self.assertIn('points=""', draw([3], 3))
         self.assertIn('points=""', draw([], 0))
+        self.assertIn('points="140,39.0 150,1.0"', draw([0] * 5 + [1] * 10, 1, 1_000))
         long = draw([1] * 150, 1)
         self.assertEqual((long.count("1.0"), 'points="2,1.0 ' in long), (150, True))
 

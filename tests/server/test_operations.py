@@ -341,6 +341,8 @@ class KickTests(OperationsTestCase):
         self.assertTrue(4 <= len(told) <= 6, len(told))
         [gone, *staying] = [each for each in visitors if not each.received]
         gone.vanish()
+        # Nothing of who has gone is kept until their turn would have come.
+        self.assertNotIn(gone.protocol, house.factory.moving._waiting)
         for _ in range(10):
             house.wait(1)
         self.assertEqual({each.received for each in staying}, {b"/drain 2\r\n"})

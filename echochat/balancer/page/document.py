@@ -73,7 +73,7 @@ def render(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, Any]]) -
     :param backends: each with its ``trend``.
     """
     most = max((value for each in backends for value in each["trend"]), default=0)
-    rows = "\n".join(_row(each, most) for each in backends)
+    rows = "\n".join(_row(each, most, len(backends)) for each in backends)
     if not rows:
         rows = f'<tr><td class="none" colspan="{len(_COLUMNS)}">There is no backend.</td></tr>'
     heads = "".join(f'<th class="{kind}" scope="col">{escape(name)}</th>' for name, kind in _COLUMNS)
@@ -99,7 +99,7 @@ def _tiles(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, Any]]) -
     return f"<dl>{''.join(f'<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>' for what, value in tiles)}</dl>"
 
 
-def _row(backend: Mapping[str, Any], most: int) -> str:
+def _row(backend: Mapping[str, Any], most: int, rows: int) -> str:
     limit = f" / {backend['max']}" if backend["max"] else ""
     backup = " (backup)" if backend["backup"] else ""
     ago = "" if backend["checked"] is None else f"{duration(backend['checked'])} ago"
@@ -117,6 +117,6 @@ def _row(backend: Mapping[str, Any], most: int) -> str:
     cells = "".join(f'<td class="number" data-label="{what}">{escape(value)}</td>' for what, value in numbers)
     return (
         f'<tr><td class="name">{name}</td><td class="state"><span class="pill {state}">{state}</span></td>{cells}'
-        f'<td class="graph">{draw(backend["trend"], most)}</td>'
+        f'<td class="graph">{draw(backend["trend"], most, rows)}</td>'
         f'<td class="why" data-label="last check">{escape(backend["why"])} <small>{escape(ago)}</small></td></tr>'
     )

@@ -10,23 +10,31 @@ from echochat.balancer.trends import KEPT, STEP
 
 _HEIGHT: Final = 40
 
-_THINNED: Final = 2
+_FINE: Final = 2
+_COARSE: Final = 10
 """
-Of so many looks the picture has one: it is not wider than that.
+Of so many looks a picture has one: it is not wider than that, and a thousand of them have to be drawn in a moment.
+"""
+
+_FEW: Final = 100
+"""
+So many pictures may be fine ones.
 """
 
 
-def draw(active: Sequence[int], most: int) -> str:
+def draw(active: Sequence[int], most: int, pictures: int = 1) -> str:
     """
     An SVG picture; the latest is at its right edge.
 
     :param active: how many connections there were, the oldest first.
     :param most: how many are at its upper edge: the same for all backends, so that they can be compared.
+    :param pictures: how many there are on the page.
     """
-    shown = active[::-1][::_THINNED][::-1]
-    left = KEPT - _THINNED * (len(shown) - 1)
+    step = _FINE if pictures <= _FEW else _COARSE
+    shown = active[::-1][::step][::-1]
+    left = KEPT - step * (len(shown) - 1)
     scale = (_HEIGHT - 2) / max(1, most)
-    points = [f"{left + _THINNED * number},{_HEIGHT - 1 - value * scale:.1f}" for number, value in enumerate(shown)]
+    points = [f"{left + step * number},{_HEIGHT - 1 - value * scale:.1f}" for number, value in enumerate(shown)]
     minutes = KEPT * STEP / 60
     title = f"connections in the last {minutes:g} minutes: {max(active, default=0)} at most"
     if len(points) < 2:
