@@ -5,6 +5,7 @@
 import json
 import os
 import secrets
+import signal
 import socket
 import tempfile
 import threading
@@ -141,6 +142,40 @@ class BalancerTests(TestCase):
         self.assertEqual(await balancer.stop(), 0)
         self.assertNotIn(b"Traceback", balancer.output)
         self.assertEqual(balancer.output.count(b": killed; "), 4)
+
+    async def test_sighup(self) -> None:
+        """
+        SIGHUP reads the backends again: sessions of one that is removed are asked to move, those of the others notice
+        nothing; and a file that is broken changes nothing.
+        """
+        balancer = await self.start()
+        port = await balancer.port()
+        first, second = [await talk_to(port) for _ in range(2)]
+        for talker in (first, second):
+            self.assertEqual(await talker.ask(b"/ping"), b"/ok ping")
+        with open(self.config, "w") as file:
+            file.write(
+                f'check = "none"\ndrain = 0\n[backends.b]\nendpoint = "tcp:127.0.0.1:{self.ports[1]}"\nmax = 7\n'
+            )
+        balancer.send_signal(signal.SIGHUP)
+        await balancer.until(rb"the configuration has changed backend b: max 0 -> 7\n")
+        # It has the times of the file before, as it was removed before they changed.
+        self.assertRegex(await first.hear(), rb"\A/drain \d\Z")
+        values = json.loads((await self.operate("status", "--json"))[0])
+        described = [(each["name"], each["state"], each["active"], each["max"]) for each in values["backends"]]
+        self.assertEqual(described, [("b", "up", 1, 7), ("a", "leaving", 1, 0)])
+        first.end()
+        await balancer.until(rb"connection 1 from [^\n]* ended")
+        self.assertEqual(await second.ask(b"/ping"), b"/ok ping")
+        with open(self.config, "a") as file:
+            file.write("[backends.c]\n")
+        balancer.send_signal(signal.SIGHUP)
+        await balancer.until(rb"not reloaded, the configuration: [^\n]*\[backends.c\] has no endpoint")
+        values = json.loads((await self.operate("status", "--json"))[0])
+        self.assertEqual([(each["name"], each["active"]) for each in values["backends"]], [("b", 1)])
+        second.end()
+        self.assertEqual(await balancer.stop(), 0)
+        self.assertNotIn(b"Traceback", balancer.output)
 
     async def test_control_socket_of_a_backend_that_is_gone(self) -> None:
         """
