@@ -139,12 +139,13 @@ class Fleet:
         """
         self.pool.remove(backend)
         self._watch.end(backend)
-        self.routes[backend].close()
         self._configured.discard(backend.name)
         self._leaving.append(backend)
         self.log.info("backend {name} was removed; connections: {count}", name=backend.name, count=backend.active)
         if backend.active:
+            # By its route, perhaps, which is closed after that.
             self.vacate(backend)
+        self.routes[backend].close()
         self._let_go()
 
     def set_mode(self, backend: Backend, mode: Mode) -> None:

@@ -8,14 +8,14 @@ and otherwise over the control socket that its ``control`` setting names.
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.balancer.backends import Backend
 from echochat.balancer.routes import Moves, Route
-from echochat.daemon.asking import NotAnswered, ask
+from echochat.daemon.asking import DEADLINE, NotAnswered, ask
 
 
 class Mover:
@@ -63,7 +63,10 @@ class Mover:
     async def _ask(self, backend: Backend, count: int | None, seconds: float) -> int:
         route = self._routes.get(backend)
         if isinstance(route, Moves):
-            return await route.move(count, seconds)
+            try:
+                return await route.move(count, seconds).addTimeout(DEADLINE, self._clock)
+            except TimeoutError:
+                raise NotAnswered(f"no answer within {DEADLINE:g} s") from None
         if backend.control is None:
             raise NotAnswered("it has no control setting")
         how_many = "" if count is None else f"{count} "

@@ -3,12 +3,14 @@ What an operator may tell a balancer.
 """
 
 import json
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat import __version__
 from echochat.balancer.backends import Backend, Mode
+from echochat.daemon.asking import DEADLINE
 from tests.balancer.fleets import MovingRoute
 from tests.balancer.operated import OperatedBalancer, backends_of, say
 
@@ -170,6 +172,29 @@ class ChangeTests(ControlTestCase):
             ["/info the sessions of backend a are not asked to move: it has no control setting", "/ok drain 1"],
         )
         self.assertEqual(self.fleet.backend("a").mode, Mode.DRAIN)
+
+    def test_drain_what_does_not_answer(self) -> None:
+        """
+        A backend that is asked by its own way, and cannot be told or does not answer, drains all the same; the
+        operator is told why, and the log has one line without a traceback.
+        """
+        self.fleet.add(Backend("w", "handoff:w", weight=100))
+        self.balancer.connect()
+        route = self.fleet.routes[self.fleet.backend("w")]
+        assert isinstance(route, MovingRoute)
+        route.answer = fail(ConnectionError("the worker\nis not there"))
+        why = "/info the sessions of backend w are not asked to move: "
+        self.assertEqual(self.say("/drain w"), [f"{why}the worker is not there", "/ok drain 1"])
+        route.answer = Deferred()
+        self.assertEqual(self.say("/drain w"), [])
+        self.fleet.clock.advance(DEADLINE)
+        transport: Any = self.operator.transport
+        self.assertEqual(transport.value().decode(), f"{why}no answer within 5 s\r\n/ok drain 1\r\n")
+        self.assertEqual(self.fleet.backend("w").mode, Mode.DRAIN)
+        self.assertEqual((self.flushLoggedErrors(), self.fleet.clock.getDelayedCalls()), ([], []))
+        # Nobody will be asked, so there is nobody to be told to stay.
+        self.say("/ready w")
+        self.assertEqual(len(route.asked), 2)
 
     def test_drain_an_empty_one(self) -> None:
         """
