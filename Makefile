@@ -20,7 +20,7 @@ ifneq '$(MADE_OF)' '$(shell cat "$(VENV)/made-of" 2>/dev/null)'
 .PHONY: $(VENV)/made-of
 endif
 
-.PHONY: help run test soak check coverage oldest bench wheel clean
+.PHONY: help run test soak check coverage oldest compare bench wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  */  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ coverage: $(VENV)/installed-test  ## branch coverage of the suite; wire and chat
 oldest:  ## the suite on the oldest versions that pyproject.toml allows; they are for Python 3.11
 	@$(MAKE) --no-print-directory VENV=.venv-oldest .venv-oldest/installed-oldest
 	@exec .venv-oldest/bin/python -m twisted.trial $(ARGS) $(TESTS)
+
+compare: $(VENV)/installed-test  ## the balancer's scenarios on echochat-lb, HAProxy and nginx: who passes what
+	@exec "$(BIN)/python" -m tests.balancer.scenarios.compare $(ARGS)
 
 bench: $(VENV)/installed-bench  ## side-by-side benchmarks (ARGS=--help tells what can be chosen)
 	@exec "$(BIN)/python" -m bench $(ARGS)

@@ -1,0 +1,56 @@
+"""
+The balancer's scenarios with their full numbers; about ten minutes.
+"""
+
+from tests.balancer.scenarios import test_changing, test_failing, test_sessions
+
+
+class ManySessionsTests(test_sessions.SessionTests):
+    """
+    A thousand sessions at each of three servers.
+    """
+
+    timeout = 900
+    crowd = 3_000
+    seconds = 30.0
+    pace = 10.0
+    patience = 300.0
+
+    test_servers_die_drain_and_join = None  # type: ignore[assignment]  # see below
+
+
+class TwoHundredClientsTests(test_sessions.SessionTests):
+    """
+    Two hundred clients, and servers that come and go for some minutes.
+    """
+
+    timeout = 900
+    crowd = 200
+    seconds = 10.0
+    pace = 0.5
+    rounds = 3
+    patience = 120.0
+
+    test_drain = None  # type: ignore[assignment]  # see above
+    test_rebalance = None  # type: ignore[assignment]
+
+
+class ManyConnectionsTests(test_failing.CountingTests):
+    """
+    Ten thousand connections that come, stay, go and break.
+    """
+
+    timeout = 900
+    rounds = 5_000
+    at_once = 200
+
+
+class ManyReloadsTests(test_changing.ChangingTests):
+    """
+    A hundred reloads.
+    """
+
+    timeout = 900
+    reloads = 100
+
+    test_slow_start = None  # type: ignore[assignment]

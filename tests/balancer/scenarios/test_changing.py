@@ -1,0 +1,72 @@
+"""
+Backends that come back, and configurations that are read again, while clients go on.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import ClassVar
+
+from twisted.internet.task import deferLater
+
+from tests.balancer.scenarios.case import ScenarioCase, scenario
+from tests.balancer.scenarios.ends import reactor
+
+_SLOW = 3.0
+
+
+class ChangingTests(ScenarioCase):
+    """
+    Changes reach clients as little as can be.
+    """
+
+    reloads: ClassVar[int] = 5
+
+    @scenario(14, "A backend that has come back gets at most twice its fair share in any second")
+    async def test_slow_start(self) -> None:
+        """
+        A backend that is empty because it was away is not flooded.
+        """
+        stands = [self.stand(name) for name in "abc"]
+        proxy = await self.front(*stands, slow_start=_SLOW, interval=0.1)
+        for _ in range(90):
+            await self.hold(proxy)
+        back = stands[2]
+        await back.fall()
+        self.assertNotIn("c", [await self.visit(proxy) for _ in range(6)])
+        await self.until_down(proxy, "c")
+        back.open()
+        served: list[tuple[float, str]] = []
+        deadline = reactor.seconds() + 20
+        while not any(name == "c" for _, name in served) or reactor.seconds() - _first(served, "c") < _SLOW:
+            self.assertLess(reactor.seconds(), deadline)
+            _, name = await self.hold(proxy)
+            served.append((reactor.seconds(), name))
+            await deferLater(reactor, 0.01)
+        since = _first(served, "c")
+        for second in range(int(_SLOW)):
+            names = Counter(name for when, name in served if second <= when - since < second + 1)
+            self.assertLessEqual(names["c"], 2 / 3 * names.total(), f"second {second}: {names}")
+
+    @scenario(18, "Reloads while clients come, go and stay: nobody is refused, nobody is closed")
+    async def test_reloads(self) -> None:
+        """
+        A configuration is read again under connections that do not notice.
+        """
+        a, b, c = (self.stand(name) for name in "abc")
+        proxy = await self.front(a, b)
+        members = proxy.setup.members
+        held = [(await self.hold(proxy))[0] for _ in range(10)]
+        for number in range(self.reloads):
+            more = [replace(members[0], name="c", port=c.port)] if number % 2 == 0 else []
+            await proxy.reload(replace(proxy.setup, members=(*members, *more)))
+            for _ in range(20):
+                self.assertIn(await self.visit(proxy), ("a", "b", "c"))
+            if more:
+                # It was read when somebody gets there.
+                await self.until_served_by(proxy, "c")
+        for end in held:
+            self.assertIn(await end.ask(), (b"a who", b"b who"))
+
+
+def _first(served: list[tuple[float, str]], name: str) -> float:
+    return next(when for when, each in served if each == name)
