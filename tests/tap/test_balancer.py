@@ -4,6 +4,7 @@ Tests for :mod:`echochat.tap.balancer`: what can be written after ``echochat-lb`
 
 import os
 import signal
+import socket
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -125,6 +126,32 @@ class RunningTests(TestCase):
         await server.until(b"client closed")
         self.assertEqual(await server.stop(), 0)
         await server.until(b"drained")
+
+    async def test_health(self) -> None:
+        """
+        While nobody looks at their health, clients of a backend that is not there get another one; after a reload it is
+        looked at as the file says then, and the log says that it is down.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            bad = f"tcp:127.0.0.1:{free.getsockname()[1]}"
+        path = os.path.abspath(self.mktemp())
+        written = (
+            'check = "none"\ninterval = 0.1\ndrain = 0\n'
+            f'[backends.bad]\nendpoint = "{bad}"\n[backends.good]\nendpoint = "{self.backend()}"\n'
+        )
+        with open(path, "w") as file:
+            file.write(written)
+        server = start_server(self, "--config", path, service="echochat-lb")
+        for _ in range(2):
+            client = await self.client(server)
+            await client.send(b"hello\n")
+            self.assertEqual(await client.read(6), b"HELLO\n")
+        with open(path, "w") as file:
+            file.write(written.replace("none", "tcp"))
+        server.send_signal(signal.SIGHUP)
+        await server.until(b"backend bad is down: connection refused")
+        self.assertEqual(await server.stop(), 0)
+        self.assertNotIn(b"backend good is down", server.output)
 
     async def test_twist(self) -> None:
         """
