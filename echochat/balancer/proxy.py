@@ -15,6 +15,7 @@ from txaio.tx import make_logger
 from echochat.balancer.backends import Backend
 from echochat.balancer.connection import Connection
 from echochat.balancer.halves import ClientHalf
+from echochat.balancer.journal import Journal
 from echochat.balancer.routes import Reports
 from echochat.balancer.settings import BalancerSettings
 from echochat.balancer.sockets import Sockets
@@ -55,6 +56,7 @@ class ProxyFactory(Factory):
         self.settings = settings
         self.place = place
         self.reports = reports
+        self.journal = Journal(clock)
         self.closer = Closer(clock, GRACE)
         self.lingering: Deadlines[Sockets] = Deadlines(clock, GRACE, Sockets.is_late)
         self.connections: dict[int, Connection] = {}
@@ -103,16 +105,11 @@ class ProxyFactory(Factory):
         self._gate.leave()
         self.causes[cause] += 1
         backend = connection.backend
-        self.log.info(
-            "connection {number} from {peer} to {backend} ended after {seconds:.3f} s: {cause}; "
-            "{bytes_in} bytes in, {bytes_out} bytes out",
-            number=connection.number,
-            peer=in_words(connection.peer),
-            backend=backend.name if backend is not None else "no backend",
-            seconds=self.clock.seconds() - connection.began,
-            cause=cause,
-            bytes_in=connection.bytes_in,
-            bytes_out=connection.bytes_out,
+        self.journal.add(
+            f"connection {connection.number} from {in_words(connection.peer)} to "
+            f"{backend.name if backend is not None else 'no backend'} ended after "
+            f"{self.clock.seconds() - connection.began:.3f} s: {cause}; "
+            f"{connection.bytes_in} bytes in, {connection.bytes_out} bytes out"
         )
         if not self.connections:
             waiting, self._empty = self._empty, []
@@ -150,6 +147,7 @@ class ProxyFactory(Factory):
         """
         There are no connections any more, and nothing to wait for.
         """
+        self.journal.stop()
         self.closer.stop()
         self.lingering.stop()
 

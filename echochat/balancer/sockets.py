@@ -81,7 +81,7 @@ class Sockets:
         Another process has the socket: close the descriptor that is here. The connection needs another carrier now.
         """
         self._wait_no_more()
-        self._client.close()
+        self._client.release().close()
 
     # Called by the ends
 

@@ -164,10 +164,18 @@ class Dispatcher:
         Watch it no more.
         """
         number = end.number
+        if number in self._ends and self._ends[number] is end:
+            self._epoll.unregister(number)
+            self.closing(end)
+
+    def closing(self, end: Any) -> None:
+        """
+        Watch it no more, since it is closed next: the kernel forgets it then, unless another process has it, too.
+        """
+        number = end.number
         if self._ends.get(number) is not end:
             return
         del self._ends[number], self._readers[number]
-        self._epoll.unregister(number)
         if self._watched and not self._readers and not self._writers:
             self._watched = False
             self._outer.removeReader(self)

@@ -234,7 +234,7 @@ class End:
         Close, whatever waits.
         """
         if self.number >= 0:
-            self._reactor.forget(self)
+            self._reactor.closing(self)
             self.number = -1
             self.waiting = b""
             self.socket.close()
