@@ -2,11 +2,10 @@
 Connections to a backend whose bytes go through this process.
 """
 
-import socket
 from typing import Any, Final
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
@@ -16,7 +15,7 @@ from echochat.balancer.halves import Half
 from echochat.balancer.sockets import Sockets
 from echochat.net.endpoints import client_endpoint
 from echochat.net.lean import LeanReactor
-from echochat.net.lean.attempts import Attempt, Target, target_of
+from echochat.net.lean.attempts import Attempt, Target, begin, is_under_way, reason, target_of
 from echochat.wire.proxy import Address, SocketAddress, UnixPath, encode_v1, encode_v2
 
 _MAPPED: Final = "::ffff:"
@@ -60,13 +59,19 @@ class RelayRoute:
     # Ours
 
     def _connect(self, target: Target, client: Connection) -> "Deferred[None]":
+        made, number = begin(target)
+        if not number:
+            client.carrier.join(made, self._header(client))
+            return succeed(None)
+        if not is_under_way(number):
+            return fail(reason(number))
         opening: Deferred[None] = Deferred(lambda _: attempt.cancel())
 
-        def connected(made: socket.socket) -> None:
+        def connected() -> None:
             client.carrier.join(made, self._header(client))
             opening.callback(None)
 
-        attempt = Attempt(self._reactor, target, connected, opening.errback)
+        attempt = Attempt(self._reactor, made, connected, opening.errback)
         return opening
 
     def _header(self, client: Connection) -> bytes:

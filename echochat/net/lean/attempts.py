@@ -53,47 +53,70 @@ def target_of(description: str) -> Target | None:
     return Target(family, (host, int(tcp[2])))
 
 
-class Attempt:
+def begin(target: Target) -> tuple[Any, int]:
     """
-    A socket that is being connected.
+    Begin to connect a socket.
 
     On this machine, and often in a fast network, the connection is there by the time one has asked for it: so it is
     asked for twice before it is waited for, which saves two system calls and a turn.
 
-    :param connected: is given the socket, perhaps before this returns.
-    :param failed: is told why not, likewise.
+    :return: the socket, which does not block, and an error's number: 0 when it is connected, one for which
+        :func:`is_under_way` is true when :class:`Attempt` has to wait for it. With any other it is closed.
+    """
+    try:
+        # What socket.socket is made of: less to make and to close.
+        made: Any = socket.SocketType(target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError as error:
+        return None, error.errno or errno.EMFILE
+    if target.family != socket.AF_UNIX:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    number = made.connect_ex(target.address)
+    if number in _UNDER_WAY:
+        number = made.connect_ex(target.address)
+    if number in _CONNECTED:
+        return made, 0
+    if number not in _UNDER_WAY:
+        made.close()
+    return made, number
+
+
+def is_under_way(number: int) -> bool:
+    """
+    Whether a connection is not there yet, and may come.
+    """
+    return number in _UNDER_WAY
+
+
+def reason(number: int) -> ConnectError:
+    """
+    Why it could not be connected.
+    """
+    error: ConnectError = getConnectError((number, os.strerror(number)))
+    return error
+
+
+class Attempt:
+    """
+    A socket that is being connected.
+
+    :param begun: the socket.
+    :param connected: is called when it is.
+    :param failed: is told why it could not be.
     """
 
     __slots__ = ("_connected", "_failed", "_reactor", "_socket", "number")
 
     def __init__(
-        self,
-        reactor: Any,
-        target: Target,
-        connected: Callable[[socket.socket], None],
-        failed: Callable[[ConnectError], None],
+        self, reactor: Any, begun: Any, connected: Callable[[], object], failed: Callable[[Exception], object]
     ) -> None:
         self._reactor = reactor
         self._connected = connected
         self._failed = failed
-        self.number = -1
-        try:
-            made = self._socket = socket.socket(target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError as error:
-            failed(_reason(error.errno or 0))
-            return
-        if target.family != socket.AF_UNIX:
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        number = made.connect_ex(target.address)
-        if number in _UNDER_WAY:
-            number = made.connect_ex(target.address)
-        if number in _UNDER_WAY:
-            self.number = made.fileno()
-            reactor.watch(self, select.EPOLLOUT)
-        else:
-            self._finish(number)
+        self._socket = begun
+        self.number: int = begun.fileno()
+        reactor.watch(self, select.EPOLLOUT)
 
     # Called by the dispatcher
 
@@ -105,7 +128,12 @@ class Attempt:
         It is connected, or not.
         """
         self._stop()
-        self._finish(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._socket.close()
+            self._failed(reason(number))
+        else:
+            self._connected()
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -129,15 +157,3 @@ class Attempt:
     def _stop(self) -> None:
         self._reactor.forget(self)
         self.number = -1
-
-    def _finish(self, number: int) -> None:
-        if number in _CONNECTED:
-            self._connected(self._socket)
-        else:
-            self._socket.close()
-            self._failed(_reason(number))
-
-
-def _reason(number: int) -> ConnectError:
-    error: ConnectError = getConnectError((number, os.strerror(number)))
-    return error

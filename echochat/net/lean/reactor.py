@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from twisted.internet import unix
 from twisted.internet.error import UnsupportedAddressFamily
-from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
@@ -45,6 +45,8 @@ class LeanReactor:
         self._outer = outer
         self._dispatcher = Dispatcher(outer)
         directlyProvides(self, providedBy(outer))
+        if IReactorTime.providedBy(outer):
+            self.seconds = outer.seconds
         # Called by ends, for each connection: no call more than it takes.
         self.watch = self._dispatcher.watch
         self.change = self._dispatcher.change
