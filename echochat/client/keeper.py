@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClien
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echochat.client.backoff import Backoff, Jitter
 from echochat.client.core import News
 from echochat.client.credentials import Credentials
 from echochat.client.heartbeat import Heartbeat
 from echochat.client.outcomes import Disconnected, Refused
 from echochat.client.protocol import Client, connect
 from echochat.client.publisher import FOR_THE_MOMENT
+from echochat.net.backoff import Backoff, Jitter
 from echochat.wire.answers import Drain
 
 CONNECT_TIMEOUT: Final = 10.0

@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from echochat.client.backoff import Backoff
 from echochat.client.outbox import Outbox, Publish, Unconfirmed
 from echochat.client.outcomes import Disconnected, Refused, Reply
 from echochat.client.protocol import Client
+from echochat.net.backoff import Backoff
 
 FOR_THE_MOMENT = frozenset({"unavailable", "slow-down"})
 """

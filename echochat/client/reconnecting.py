@@ -14,7 +14,6 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from echochat.client.backoff import Backoff, Jitter
 from echochat.client.core import News
 from echochat.client.credentials import Credentials
 from echochat.client.cursor import Cursor
@@ -25,6 +24,7 @@ from echochat.client.protocol import GRACE, Client
 from echochat.client.publisher import Publisher
 from echochat.client.subscriber import Subscriber
 from echochat.client.subscription import Subscription
+from echochat.net.backoff import Backoff, Jitter
 from echochat.wire.names import is_name
 
 

@@ -19,13 +19,13 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from echochat.chat.policy import canonical_topic
-from echochat.client.backoff import Backoff, Jitter
 from echochat.client.core import News
 from echochat.client.cursor import Cursor
 from echochat.client.outcomes import Disconnected, Refused
 from echochat.client.protocol import Client
 from echochat.client.publisher import FOR_THE_MOMENT
 from echochat.client.subscription import Phase, Subscription
+from echochat.net.backoff import Backoff, Jitter
 from echochat.wire.answers import Bye, Drain, Err, Past
 from echochat.wire.names import is_topic
 

@@ -155,6 +155,17 @@ class EchoChatFactory(Factory):
             for deferred in waiting:
                 deferred.callback(None)
 
+    # Called by the operator, and by balancers that hand clients over
+
+    def move(self, count: int | None, seconds: float) -> int:
+        """
+        Ask clients to reconnect, one after the other over this time.
+
+        :param count: how many; None: all.
+        :return: how many will be asked.
+        """
+        return self.moving.move(self.connections, count, seconds)
+
     # Called by the service
 
     def apply(self, settings: ServerSettings) -> None:

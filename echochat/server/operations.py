@@ -96,7 +96,7 @@ class Operations:
         :param seconds: they are asked one after the other over this time.
         :return: how many will be asked.
         """
-        return self._factory.moving.move(self._factory.connections, count, seconds)
+        return self._factory.move(count, seconds)
 
     def drain(self) -> None:
         """

@@ -98,20 +98,21 @@ def take(descriptor: int) -> socket.socket:
     return handed
 
 
-def adopt(reactor: Any, factory: Any, handed: socket.socket, number: int, over: Over) -> None:
+def adopt(reactor: Any, factory: Any, handed: socket.socket, number: int, over: Over) -> Any:
     """
     Make a connection of a socket that was handed over, as if it had been accepted here.
 
     :param reactor: an ``IReactorFDSet``.
     :param factory: makes the protocol.
     :param over: is called once, when the connection is over; perhaps before this returns.
+    :return: its transport; None: there is none.
     """
     try:
         peer = _peer(handed)
     except OSError:
         handed.close()
         over(number, 0, 0, End.LOST)
-        return
+        return None
     transport: Any = None
     try:
         protocol = factory.buildProtocol(_address(handed.family, peer))
@@ -129,6 +130,7 @@ def adopt(reactor: Any, factory: Any, handed: socket.socket, number: int, over: 
     if transport is None:
         handed.close()
         over(number, 0, 0, End.WORKER)
+    return transport
 
 
 def _peer(handed: socket.socket) -> Any:

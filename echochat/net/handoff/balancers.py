@@ -10,6 +10,7 @@ from txaio.tx import make_logger
 
 from echochat.net.handoff.adopting import Over, take
 from echochat.net.handoff.frames import (
+    EVERYBODY,
     FROM_BALANCER,
     VERSION,
     Alive,
@@ -20,7 +21,9 @@ from echochat.net.handoff.frames import (
     FrameError,
     Hand,
     Hello,
+    Kick,
     Move,
+    Moved,
     Ping,
     Pong,
     Refused,
@@ -38,20 +41,21 @@ class Balancer:
     """
     One balancer: which of its connections are open here, and how to tell it when they end.
 
-    :ivar alive: the numbers of the connections that it handed over, and that are not over.
+    :ivar alive: by number, the transports of the connections that it handed over and that are not over; None: it has
+        none yet.
     :ivar channel: where it is told; None: it is not connected.
     :ivar over: what a connection calls when it is over.
     """
 
     def __init__(self, token: bytes) -> None:
         self.token = token
-        self.alive: set[int] = set()
+        self.alive: dict[int, Any] = {}
         self.channel: Channel | None = None
         # Bound once, and not for each connection.
         self.over: Over = self._over
 
     def _over(self, number: int, received: int, sent: int, end: End) -> None:
-        self.alive.discard(number)
+        self.alive.pop(number, None)
         # One that is not connected asks which are alive when it comes back.
         if self.channel is not None:
             self.channel.tell(Ended(number, received, sent, end))
@@ -76,14 +80,16 @@ class Worker(Protocol):
         A balancer has said which one it is.
         """
 
-    def adopt(self, handed: socket.socket, number: int, over: Over) -> None:
+    def adopt(self, handed: socket.socket, number: int, balancer: Balancer) -> None:
         """
         Serve this client.
         """
 
-    def move(self, count: int, seconds: int) -> None:
+    def move(self, count: int | None, seconds: float) -> int:
         """
-        Ask so many clients to move.
+        Ask so many clients to move; None: all.
+
+        :return: how many will be asked.
         """
 
     def left(self, channel: "Channel", balancer: Balancer | None) -> None:
@@ -205,7 +211,12 @@ class Channel:
         elif isinstance(frame, Ping):
             self.tell(Pong(frame.number))
         elif isinstance(frame, Move):
-            self._worker.move(frame.sessions, frame.seconds)
+            count = None if frame.sessions == EVERYBODY else frame.sessions
+            self.tell(Moved(self._worker.move(count, frame.milliseconds / 1_000)))
+        elif isinstance(frame, Kick):
+            transport = self._balancer.alive.get(frame.number)
+            if transport is not None:
+                transport.abortConnection()
         else:
             raise FrameError("a Hand stands alone")
 
@@ -239,6 +250,5 @@ class Channel:
         balancer = self._balancer
         if balancer is None:
             return
-        balancer.alive.update(number for number, _ in held)
         for number, handed in held:
-            self._worker.adopt(handed, number, balancer.over)
+            self._worker.adopt(handed, number, balancer)

@@ -11,6 +11,7 @@ no other record has any.
 | ``Hello`` | first: which version it speaks, and which balancer it is |
 | ``Hand`` | this socket is connection NUMBER |
 | ``Move`` | ask so many sessions to move within so many seconds |
+| ``Kick`` | close connection NUMBER |
 | ``Ping`` | are you there? |
 
 | from the worker | |
@@ -22,6 +23,7 @@ no other record has any.
 | ``Refused`` | it is not |
 | ``Ended`` | it is over, with what was received and sent on it |
 | ``Situation`` | whether the worker takes connections has changed |
+| ``Moved`` | the answer to ``Move``: how many will be asked |
 | ``Pong`` | the answer to ``Ping`` |
 """
 
@@ -43,6 +45,8 @@ TOKEN: Final = 16
 """
 Bytes of what tells one balancer, or one worker, from all others.
 """
+
+EVERYBODY: Final = 2**32 - 1
 
 
 class FrameError(Exception):
@@ -93,12 +97,20 @@ class Hand(NamedTuple):
 
 class Move(NamedTuple):
     """
-    :ivar sessions: how many.
-    :ivar seconds: in which they are asked, one after the other.
+    :ivar sessions: how many; :data:`EVERYBODY`: all.
+    :ivar milliseconds: in which they are asked, one after the other.
     """
 
     sessions: int
-    seconds: int
+    milliseconds: int
+
+
+class Kick(NamedTuple):
+    """
+    :ivar number: of the connection.
+    """
+
+    number: int
 
 
 class Ping(NamedTuple):
@@ -173,6 +185,14 @@ class Situation(NamedTuple):
     willing: Willing
 
 
+class Moved(NamedTuple):
+    """
+    :ivar sessions: how many will be asked.
+    """
+
+    sessions: int
+
+
 class Pong(NamedTuple):
     """
     :ivar number: of the question.
@@ -181,12 +201,15 @@ class Pong(NamedTuple):
     number: int
 
 
-Frame: TypeAlias = Hello | Hand | Move | Ping | Welcome | Alive | Complete | Taken | Refused | Ended | Situation | Pong
+Frame: TypeAlias = (
+    Hello | Hand | Move | Kick | Ping | Welcome | Alive | Complete | Taken | Refused | Ended | Situation | Moved | Pong
+)
 
 FROM_BALANCER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
     ord("h"): (Struct("!B16s"), Hello),
     ord("s"): (Struct("!Q"), Hand),
     ord("m"): (Struct("!LL"), Move),
+    ord("k"): (Struct("!Q"), Kick),
     ord("p"): (Struct("!Q"), Ping),
 }
 
@@ -198,6 +221,7 @@ FROM_WORKER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
     ord("R"): (Struct("!QB"), Refused),
     ord("E"): (Struct("!QqqB"), Ended),
     ord("S"): (Struct("!B"), Situation),
+    ord("M"): (Struct("!L"), Moved),
     ord("P"): (Struct("!Q"), Pong),
 }
 

@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from echochat.net.handoff.adopting import Over, adopt
+from echochat.net.handoff.adopting import adopt
 from echochat.net.handoff.balancers import Balancer, Channel
 from echochat.net.handoff.frames import TOKEN, End, Willing
 from echochat.net.handoff.records import user_at
@@ -68,7 +68,7 @@ class HandoffPort:
         self._channels: set[Channel] = set()
         self._balancers: dict[bytes, Balancer] = {}
         # Promised when the gate was open, and shut out by those who came right before them.
-        self._waiting: deque[tuple[socket.socket, int, Over]] = deque()
+        self._waiting: deque[tuple[socket.socket, int, Balancer]] = deque()
 
     # Called by Twisted
 
@@ -89,9 +89,9 @@ class HandoffPort:
         self.disconnecting = True
         self._tell_situation()
         while self._waiting:
-            handed, number, over = self._waiting.popleft()
+            handed, number, balancer = self._waiting.popleft()
             handed.close()
-            over(number, 0, 0, End.WORKER)
+            balancer.over(number, 0, 0, End.WORKER)
         return maybeDeferred(self._door.stopListening)
 
     def getHost(self) -> IAddress:
@@ -115,7 +115,7 @@ class HandoffPort:
         if not self._wanted:
             self._wanted = True
             while self._waiting and self._wanted:
-                adopt(self.reactor, self._factory, *self._waiting.popleft())
+                self.adopt(*self._waiting.popleft())
             self._tell_situation()
 
     # Called by the channels
@@ -141,22 +141,26 @@ class HandoffPort:
         balancer.channel = channel
         return balancer
 
-    def adopt(self, handed: socket.socket, number: int, over: Over) -> None:
+    def adopt(self, handed: socket.socket, number: int, balancer: Balancer) -> None:
         """
-        Serve this client.
+        Serve this client, when there is a place.
         """
-        if self._wanted:
-            adopt(self.reactor, self._factory, handed, number, over)
-        else:
-            self._waiting.append((handed, number, over))
+        balancer.alive[number] = None
+        if not self._wanted:
+            self._waiting.append((handed, number, balancer))
+            return
+        transport = adopt(self.reactor, self._factory, handed, number, balancer.over)
+        if number in balancer.alive:
+            balancer.alive[number] = transport
 
-    def move(self, count: int, seconds: int) -> None:
+    def move(self, count: int | None, seconds: float) -> int:
         """
-        Ask so many clients to move within so many seconds, if the factory knows how.
+        Ask so many clients to move within so many seconds, if the factory knows how; None: all.
+
+        :return: how many will be asked.
         """
         move = getattr(self._factory, "move", None)
-        if move is not None:
-            move(count, seconds)
+        return 0 if move is None else int(move(count, seconds))
 
     def left(self, channel: Channel, balancer: Balancer | None) -> None:
         """

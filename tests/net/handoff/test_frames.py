@@ -20,7 +20,9 @@ from echochat.net.handoff.frames import (
     FrameError,
     Hand,
     Hello,
+    Kick,
     Move,
+    Moved,
     Ping,
     Pong,
     Refused,
@@ -43,6 +45,7 @@ OF_BALANCER: Any = st.one_of(
     st.builds(Hello, VERSIONS, TOKENS),
     st.builds(Hand, NUMBERS),
     st.builds(Move, SMALL, SMALL),
+    st.builds(Kick, NUMBERS),
     st.builds(Ping, NUMBERS),
 )
 OF_WORKER: Any = st.one_of(
@@ -53,6 +56,7 @@ OF_WORKER: Any = st.one_of(
     st.builds(Refused, NUMBERS, WILLING),
     st.builds(Ended, NUMBERS, COUNTS, COUNTS, st.sampled_from(End)),
     st.builds(Situation, WILLING),
+    st.builds(Moved, SMALL),
     st.builds(Pong, NUMBERS),
 )
 
@@ -106,7 +110,7 @@ class FrameTests(TestCase):
         """
         A balancer does not say what a worker says, nor the other way round.
         """
-        wrong = FROM_WORKER if type(frame) in (Hello, Hand, Move, Ping) else FROM_BALANCER
+        wrong = FROM_WORKER if type(frame) in (Hello, Hand, Move, Kick, Ping) else FROM_BALANCER
         with self.assertRaises(FrameError):
             list(decode(encode(frame), wrong))
 

@@ -16,6 +16,7 @@ from echochat.net.gate import Gate
 from echochat.net.handoff import port as port_module
 from echochat.net.handoff.balancers import Balancer
 from echochat.net.handoff.frames import (
+    EVERYBODY,
     TOKEN,
     VERSION,
     Alive,
@@ -24,7 +25,9 @@ from echochat.net.handoff.frames import (
     Ended,
     Hand,
     Hello,
+    Kick,
     Move,
+    Moved,
     Ping,
     Pong,
     Refused,
@@ -317,7 +320,7 @@ class Guarantees(Run):
         raw = self.balancer()
         many = set(range(1, 300_001))
         balancer = Balancer(bytes(TOKEN))
-        balancer.alive |= many
+        balancer.alive.update(dict.fromkeys(many))
         self.port._balancers[bytes(TOKEN)] = balancer
         raw.greet()
         frames = await raw.hear(len(many) + 2)
@@ -327,18 +330,45 @@ class Guarantees(Run):
 
     async def test_asked_to_move(self) -> None:
         """
-        A factory that knows how to move sessions is asked to; another is not.
+        A factory that knows how to move sessions is asked to; another asks nobody.
         """
         await self.serve()
         raw = await self.greeted()
-        asked: list[tuple[int, int]] = []
-        raw.say(Move(3, 60), Ping(1))
+        asked: list[tuple[int | None, float]] = []
+
+        def move(count: int | None, seconds: float) -> int:
+            asked.append((count, seconds))
+            return 2
+
+        raw.say(Move(3, 60_000))
         await raw.hear(1)
         recorders: Any = self.recorders
-        recorders.move = lambda count, seconds: asked.append((count, seconds))
-        raw.say(Move(4, 50), Ping(2))
-        self.assertEqual(await raw.hear(2), [Pong(1), Pong(2)])
-        self.assertEqual(asked, [(4, 50)])
+        recorders.move = move
+        raw.say(Move(4, 50_500), Move(EVERYBODY, 0))
+        self.assertEqual(await raw.hear(3), [Moved(0), Moved(2), Moved(2)])
+        self.assertEqual(asked, [(4, 50.5), (None, 0)])
+
+    async def test_kicked(self) -> None:
+        """
+        A connection can be closed at once by its balancer, and no other balancer's by it.
+        """
+        await self.serve()
+        raw = await self.greeted()
+        other = await self.greeted(b"o" * TOKEN)
+        client, accepted = self.clients.pair()
+        raw.hand(1, accepted.fileno())
+        await raw.hear(1)
+        accepted.close()
+        await self.recorders.until_made(1)
+        other.say(Kick(1), Ping(1))
+        await other.hear(1)
+        raw.say(Kick(9), Ping(2))
+        await raw.hear(2)
+        self.assertFalse(self.recorders.made[0].times_lost)
+        raw.say(Kick(1))
+        self.assertEqual((await raw.hear(3))[2], Ended(1, 0, 0, End.ABORTED))
+        with self.assertRaises(ConnectionResetError):
+            client.recv(1)
 
     async def test_malformed(self) -> None:
         """

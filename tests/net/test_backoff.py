@@ -6,7 +6,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.client.backoff import Backoff
+from echochat.net.backoff import Backoff
 
 
 class BackoffTests(SynchronousTestCase):
