@@ -1,0 +1,308 @@
+"""
+One connection to a worker, from the balancer's side: what was handed over on it, and what became of that.
+"""
+
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from txaio.tx import make_logger
+
+from echochat.net.handoff.frames import (
+    EVERYBODY,
+    FROM_WORKER,
+    VERSION,
+    Alive,
+    Complete,
+    Ended,
+    Frame,
+    FrameError,
+    Hand,
+    Hello,
+    Kick,
+    Move,
+    Moved,
+    Ping,
+    Pong,
+    Refused,
+    Situation,
+    Taken,
+    Welcome,
+    Willing,
+    decode,
+    encode,
+)
+from echochat.net.handoff.passengers import UNWILLING, NotTaken, Passenger, Unwilling
+from echochat.net.handoff.records import Records, close_all
+
+
+class Owner(Protocol):
+    """
+    Whoever has the links to one worker.
+    """
+
+    def welcomed(self, link: "Link", alive: set[int]) -> None:
+        """
+        The worker has said who it is, and which connections of earlier links are alive.
+        """
+
+    def departing(self, link: "Link") -> None:
+        """
+        The worker is stopping.
+        """
+
+    def emptied(self, link: "Link") -> None:
+        """
+        Nothing that was handed over on it is open or on its way any more.
+        """
+
+    def lost(self, link: "Link", why: str) -> None:
+        """
+        The link is closed. What was not taken is refused after this.
+        """
+
+
+class Link:
+    """
+    A connection to a worker.
+
+    :ivar token: which worker it is; empty: it has not said.
+    :ivar willing: whether it takes connections; None: it has not said.
+    :ivar alive: by number, what it has taken and what is not over.
+    """
+
+    log = make_logger()
+
+    def __init__(self, connected: socket.socket, reactor: Any, owner: Owner, token: bytes) -> None:
+        self.token = b""
+        self.willing: Willing | None = None
+        self._first_willing = Willing.FULL
+        self.alive: dict[int, Passenger] = {}
+        self._owner = owner
+        self._told_alive: set[int] = set()
+        # Sent, and not answered.
+        self._sent: dict[int, Passenger] = {}
+        # Not sent yet, as there was no room.
+        self._queue: dict[int, tuple[int, Passenger]] = {}
+        self._withdrawn: Passenger | None = None
+        self._pings: dict[int, Deferred[None]] = {}
+        self._pinged = 0
+        self._moves: deque[Deferred[int]] = deque()
+        # Received, and not heard yet: what is received while one is heard comes after it.
+        self._frames: deque[Frame] = deque()
+        self._records = Records(connected, reactor, self)
+        self._records.start_reading()
+        self._say(Hello(VERSION, token))
+
+    # Called by the records
+
+    def received(self, record: bytes, descriptors: Sequence[int]) -> None:
+        if descriptors:
+            close_all(descriptors)
+            raise FrameError("a worker sends no descriptors")
+        try:
+            self._frames.extend(decode(record, FROM_WORKER))
+        finally:
+            self._hear()
+
+    def turn_over(self) -> None:
+        """
+        Everything was heard as it came.
+        """
+
+    def drained(self) -> None:
+        while self._queue:
+            number, (descriptor, passenger) = next(iter(self._queue.items()))
+            try:
+                if not self._records.send(encode(Hand(number)), descriptor):
+                    return
+            except OSError as error:
+                del self._queue[number]
+                passenger.refused(NotTaken(f"the socket cannot be passed: {error.strerror}"))
+            else:
+                del self._queue[number]
+                self._sent[number] = passenger
+
+    def lost(self, why: str) -> None:
+        # When it was closed while a record was heard, the rest of that record is heard first.
+        self._hear()
+        self._owner.lost(self, why)
+        reason = NotTaken(f"the channel was closed: {why}")
+        left = [*self._sent.values(), *(passenger for _, passenger in self._queue.values())]
+        self._sent.clear()
+        self._queue.clear()
+        for passenger in left:
+            if passenger is not self._withdrawn:
+                passenger.refused(reason)
+        asked: list[Deferred[Any]] = [*self._pings.values(), *self._moves]
+        self._pings.clear()
+        self._moves.clear()
+        for each in asked:
+            each.errback(reason)
+
+    # Called by the channel
+
+    @property
+    def is_empty(self) -> bool:
+        """
+        Whether nothing that was handed over on it is open or on its way.
+        """
+        return not (self.alive or self._sent or self._queue)
+
+    def hand(self, number: int, descriptor: int, passenger: Passenger) -> None:
+        """
+        Hand a connection over.
+
+        :raises OSError: the kernel does not pass this descriptor.
+        """
+        if not self._queue and self._records.send(encode(Hand(number)), descriptor):
+            self._sent[number] = passenger
+        else:
+            self._queue[number] = (descriptor, passenger)
+
+    def withdraw(self, number: int) -> None:
+        """
+        Do not hand this one over. If the worker has been sent it and has not answered, the link is closed: it may be
+        stopped, and go on at any time. When this returns the connection was either taken, as its passenger knows, or
+        it never will be; nothing is refused.
+        """
+        if self._queue.pop(number, None) is None and number in self._sent:
+            self._withdrawn = self._sent[number]
+            self._records.close("a connection was not taken in time")
+
+    def forget(self, number: int) -> None:
+        """
+        Nobody wants to know when this one ends.
+        """
+        if self.alive.pop(number, None) is not None and self.is_empty:
+            self._owner.emptied(self)
+
+    def kick(self, number: int) -> None:
+        """
+        Have a connection closed at once.
+        """
+        self._say(Kick(number))
+
+    def ping(self) -> "Deferred[None]":
+        """
+        Fires when the worker answers.
+        """
+        self._pinged += 1
+        number = self._pinged
+
+        def cancel(_: Deferred[None]) -> None:
+            self._pings.pop(number, None)
+
+        answered: Deferred[None] = Deferred(cancel)
+        self._pings[number] = answered
+        self._say(Ping(number))
+        return answered
+
+    def move(self, count: int | None, seconds: float) -> "Deferred[int]":
+        """
+        Have the worker ask sessions to move.
+
+        :param count: how many; None: all.
+        :return: how many will be asked.
+        """
+        asked: Deferred[int] = Deferred()
+        self._moves.append(asked)
+        self._say(Move(EVERYBODY if count is None else min(count, EVERYBODY - 1), round(seconds * 1_000)))
+        return asked
+
+    def close(self, why: str) -> None:
+        """
+        Have no connection to this worker any more.
+        """
+        self._records.close(why)
+
+    # Ours
+
+    def _say(self, frame: Frame) -> None:
+        self._records.post(encode(frame))
+        self._records.flush()
+
+    def _hear(self) -> None:
+        frames = self._frames
+        while frames:
+            frame = frames.popleft()
+            try:
+                _HEARD[type(frame)](self, frame)
+            except FrameError:
+                raise
+            except Exception:
+                # What it said of other connections is heard all the same.
+                self.log.failure("what a worker said could not be dealt with")
+
+    def _taken(self, frame: Taken) -> None:
+        passenger = self._sent.pop(frame.number, None)
+        if passenger is None:
+            raise FrameError("a worker took what was not handed over")
+        self.alive[frame.number] = passenger
+        passenger.taken()
+
+    def _refused(self, frame: Refused) -> None:
+        passenger = self._sent.pop(frame.number, None)
+        if passenger is None:
+            raise FrameError("a worker refused what was not handed over")
+        passenger.refused(Unwilling(UNWILLING[frame.willing]))
+        if self.is_empty:
+            self._owner.emptied(self)
+
+    def _ended(self, frame: Ended) -> None:
+        number, received, sent, end = frame
+        passenger = self.alive.pop(number, None)
+        if passenger is not None:
+            passenger.over(received, sent, end)
+        if not self.alive and self.is_empty:
+            self._owner.emptied(self)
+
+    def _welcomed(self, frame: Welcome) -> None:
+        if frame.version != VERSION:
+            raise FrameError(f"the worker speaks version {frame.version}, and this balancer {VERSION}")
+        if self.token:
+            raise FrameError("a worker says Welcome once")
+        self.token = frame.token
+        self._first_willing = frame.willing
+
+    def _complete(self, frame: Complete) -> None:
+        if not self.token or self.willing is not None or len(self._told_alive) != frame.alive:
+            raise FrameError("a worker tells once, after its Welcome, which connections are alive")
+        self.willing = self._first_willing
+        told, self._told_alive = self._told_alive, set()
+        self._owner.welcomed(self, told)
+        if self.willing is Willing.DRAINING:
+            self._owner.departing(self)
+
+    def _changed(self, frame: Situation) -> None:
+        if self.willing is None:
+            self._first_willing = frame.willing
+            return
+        self.willing = frame.willing
+        if frame.willing is Willing.DRAINING:
+            self._owner.departing(self)
+
+    def _moved(self, frame: Moved) -> None:
+        if not self._moves:
+            raise FrameError("a worker answered what was not asked")
+        self._moves.popleft().callback(frame.sessions)
+
+    def _ponged(self, frame: Pong) -> None:
+        answered = self._pings.pop(frame.number, None)
+        if answered is not None:
+            answered.callback(None)
+
+
+_HEARD: Final[Mapping[type[Any], Callable[[Link, Any], None]]] = {
+    Welcome: Link._welcomed,
+    Alive: lambda link, frame: link._told_alive.add(frame.number),
+    Complete: Link._complete,
+    Taken: Link._taken,
+    Refused: Link._refused,
+    Ended: Link._ended,
+    Situation: Link._changed,
+    Moved: Link._moved,
+    Pong: Link._ponged,
+}
