@@ -37,6 +37,12 @@ class Carrier(Protocol):
     @property
     def host(self) -> IAddress: ...
 
+    @property
+    def is_here(self) -> bool:
+        """
+        Whether this process has descriptors of it.
+        """
+
     def wait(self) -> None:
         """
         There is no backend yet: look out for the client's end.
@@ -45,6 +51,11 @@ class Carrier(Protocol):
     def abort(self) -> None:
         """
         Close what there is, with a reset; :meth:`Connection.end` follows.
+        """
+
+    def let_go(self) -> None:
+        """
+        The balancer is stopping: what can go on without it ends here, and nowhere else.
         """
 
 

@@ -240,6 +240,13 @@ class Halves:
     def bytes_out(self) -> int:
         return self._server.received if self._server is not None else 0
 
+    is_here = True
+
+    def let_go(self) -> None:
+        """
+        It cannot go on without this process.
+        """
+
     def abort(self) -> None:
         for half in (self._client, self._server):
             if half is not None and not half.is_gone:

@@ -97,12 +97,19 @@ class ProxyFactory(Factory):
         self.connections[connection.number] = connection
         self._gate.enter()
 
+    def handed_over(self, connection: Connection) -> None:
+        """
+        Another process has it: there is room for one more here.
+        """
+        self._gate.leave()
+
     def ended(self, connection: Connection, cause: str) -> None:
         """
         A connection is over on both sides.
         """
         del self.connections[connection.number]
-        self._gate.leave()
+        if connection.carrier.is_here:
+            self._gate.leave()
         self.causes[cause] += 1
         backend = connection.backend
         self.journal.add(

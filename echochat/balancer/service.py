@@ -129,11 +129,13 @@ class BalancerService(Service):
         await self.ports.close()
         factory = self._factory
         seconds = factory.settings.drain
+        self._let_go()
         if factory.connections and seconds > 0:
             self.log.info(
                 "draining: {count} connections have {seconds:g} s", count=len(factory.connections), seconds=seconds
             )
             await self._until_empty(seconds)
+        self._let_go()
         for connection in list(factory.connections.values()):
             connection.close("drained")
         # What is closed at once is gone in the next turn, unless the reactor is very busy.
@@ -142,6 +144,13 @@ class BalancerService(Service):
             await maybeDeferred(part.end)
         factory.stop_timers()
         await self._others.close()
+
+    def _let_go(self) -> None:
+        """
+        What other processes have goes on.
+        """
+        for connection in list(self._factory.connections.values()):
+            connection.carrier.let_go()
 
     async def _until_empty(self, seconds: float) -> None:
         """

@@ -131,6 +131,13 @@ class Sockets:
     def bytes_out(self) -> int:
         return self._server.received if self._server is not None else 0
 
+    is_here = True
+
+    def let_go(self) -> None:
+        """
+        It cannot go on without this process.
+        """
+
     def abort(self) -> None:
         self._client.abort()
         if self._server is not None:

@@ -15,6 +15,7 @@ from echochat.balancer.condition import Rules
 from echochat.balancer.control import commands
 from echochat.balancer.dispatch import Dispatch
 from echochat.balancer.fleet import Fleet
+from echochat.balancer.handoff import HandoffRoute, is_handoff, look_at_listening
 from echochat.balancer.health import Health
 from echochat.balancer.moving import Mover
 from echochat.balancer.operations import Operations
@@ -96,6 +97,9 @@ def makeService(options: Options) -> IService:
 
     def make_route(backend: Backend) -> Route:
         try:
+            if is_handoff(backend.endpoint):
+                look_at_listening(settings.listen)
+                return HandoffRoute(lean_reactor, backend, random.Random())  # noqa: S311  # for times between attempts
             return RelayRoute(lean_reactor, backend, settings.send_proxy)
         except ValueError as error:
             raise ValueError(f"backend {backend.name}: {error}") from None

@@ -196,7 +196,8 @@ class Channel:
         if not link.token:
             self._failed(f"it was closed: {why}")
             return
-        self.log.warn("the channel to worker {name} is closed: {why}", name=self._name, why=why)
+        if not self._is_closed:
+            self.log.warn("the channel to worker {name} is closed: {why}", name=self._name, why=why)
         self._doubtful[link.token] = link.alive
         self._connect()
 

@@ -76,6 +76,7 @@ class Records:
         self._reactor = reactor
         self._receiver = receiver
         self._open = True
+        self._why = "the other side closed it"
         # Nothing can be sent any more.
         self._is_broken = False
         # What is posted and not sent yet: parts of records.
@@ -181,6 +182,8 @@ class Records:
         """
         if not self._open:
             return
+        # Reading finds an end from now on, as if the other side had closed.
+        self._why = why
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
         while self._receive():
@@ -207,7 +210,7 @@ class Records:
             return False
         descriptors = _descriptors(ancillary) if ancillary else ()
         if not record and not descriptors:
-            self._lose("the other side closed it")
+            self._lose(self._why)
             return False
         try:
             if flags & _CUT or len(descriptors) > 1:
