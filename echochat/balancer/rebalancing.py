@@ -2,8 +2,8 @@
 Moving sessions to a backend that has joined: ``--rebalance``.
 
 Least connections alone gives a newcomer what comes next, and sessions that last for days leave it nearly empty for as
-long. So those that have clearly more than their share are asked to let some go, once for each that joins, and as slowly
-as the newcomer's slow start lets it take them.
+long. So those that have clearly more than their share are asked to let some go, once for each that joins. That is when
+its slow start is over: before, it gets a part of what comes only, and most sessions would move to where they came from.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +25,7 @@ class Rebalancing:
 
     :param backends: those of the pool.
     :param move: asks a backend to have so many sessions move within so many seconds.
+    :param serves: says whether a backend gets its full share of what comes.
     :param is_wanted: says whether it is switched on.
     :param seconds: over how long sessions are moved.
     """
@@ -35,11 +36,13 @@ class Rebalancing:
         self,
         backends: Iterable[Backend],
         move: Callable[[Backend, int, float], object],
+        serves: Callable[[Backend], bool],
         is_wanted: Callable[[], bool],
         seconds: Callable[[], float],
     ) -> None:
         self._backends = backends
         self._move = move
+        self._serves = serves
         self._is_wanted = is_wanted
         self._seconds = seconds
         # None: not looked yet. At the start nobody has joined.
@@ -50,7 +53,7 @@ class Rebalancing:
         See whether one has joined since the last look.
         """
         # Backups are not meant to have their share.
-        serving = [each for each in self._backends if each.may_serve and not each.backup]
+        serving = [each for each in self._backends if not each.backup and self._serves(each)]
         before, self._serving = self._serving, set(serving)
         if before is None or not self._is_wanted():
             return

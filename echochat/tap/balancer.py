@@ -121,16 +121,17 @@ def makeService(options: Options) -> IService:
     factory = ProxyFactory(lean_reactor, settings, dispatch.place, health, gate)
     trends = Trends(lean_reactor, fleet, factory.connections.values)
     mover = Mover(reactor, lean_reactor, fleet.routes)
+    fleet.vacate = lambda backend: mover.move(backend, None, factory.settings.drain)
+    status = Status(lean_reactor, fleet, trends, lambda: dispatch.waiting)
     rebalancing = Rebalancing(
         pool,
         mover.move,
+        lambda backend: status.state(backend) == "up",
         lambda: factory.settings.rebalance,
-        # Sooner than its slow start lets it, the newcomer would not take them.
+        # As gently as its slow start was.
         lambda: max(factory.settings.drain, factory.settings.slow_start),
     )
     trends.looked = rebalancing.look
-    fleet.vacate = lambda backend: mover.move(backend, None, factory.settings.drain)
-    status = Status(lean_reactor, fleet, trends, lambda: dispatch.waiting)
     operations = Operations(status, mover, factory.connections.values, lambda: factory.settings.drain)
     try:
         fleet.take(each.make() for each in settings.backends)

@@ -80,7 +80,9 @@ class RebalancingTests(SynchronousTestCase):
         self.pool = Pool(0)
         self.moved: list[tuple[str, int, float]] = []
         self.wanted = True
-        self.rebalancing = Rebalancing(self.pool, self.move, lambda: self.wanted, lambda: 30.0)
+        self.rebalancing = Rebalancing(
+            self.pool, self.move, lambda each: each.may_serve, lambda: self.wanted, lambda: 30.0
+        )
 
     def move(self, backend: Backend, count: int, seconds: float) -> None:
         self.moved.append((backend.name, count, seconds))
@@ -197,9 +199,15 @@ class Crowd:
     def __init__(self, slow_start: float) -> None:
         self.clock = Clock()
         self.pool = Pool(slow_start)
-        self.rebalancing = Rebalancing(self.pool, self.move, lambda: True, lambda: max(10.0, slow_start))
+        self.rebalancing = Rebalancing(self.pool, self.move, self.serves, lambda: True, lambda: max(10.0, slow_start))
         self.sessions: list[Session] = []
         self._moving: dict[Backend, Moving] = {}
+
+    def serves(self, backend: Backend) -> bool:
+        """
+        Whether its slow start is over.
+        """
+        return backend.since is None or self.clock.seconds() - backend.since >= self.pool.slow_start
 
     def lease(self) -> Lease:
         """
@@ -241,6 +249,10 @@ class ScenarioTests(SynchronousTestCase):
             crowd.rebalancing.look()
             crowd.pool.add(Backend("d", "tcp:d:1"), crowd.clock.seconds())
             crowd.rebalancing.look()
+            if slow_start:
+                crowd.clock.advance(slow_start)
+                self.assertEqual(sum(each.moves for each in crowd.sessions), 0)
+                crowd.rebalancing.look()
             seconds = max(10.0, slow_start)
             before = 0
             for _ in range(int(seconds)):
