@@ -28,6 +28,11 @@ GRACE: Final = 5.0
 Seconds that a side has to take what it was sent, and to close, after the other has closed.
 """
 
+YOUTH: Final = 30.0
+"""
+Seconds after which a connection is one of those that last.
+"""
+
 
 class ProxyFactory(Factory):
     """
@@ -58,6 +63,7 @@ class ProxyFactory(Factory):
         self.reports = reports
         self.journal = Journal(clock)
         self.closer = Closer(clock, GRACE)
+        self.young: Deadlines[Sockets] = Deadlines(clock, YOUTH, Sockets.has_aged)
         self.lingering: Deadlines[Sockets] = Deadlines(clock, GRACE, Sockets.is_late)
         self.connections: dict[int, Connection] = {}
         self.made = 0
@@ -157,6 +163,7 @@ class ProxyFactory(Factory):
         self.journal.stop()
         self.closer.stop()
         self.lingering.stop()
+        self.young.stop()
 
 
 def in_words(address: IAddress | None) -> str:

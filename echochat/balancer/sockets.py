@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IAddress
 
 from echochat.balancer.connection import Connection
 from echochat.balancer.halves import SILENT_END, Half, Halves
+from echochat.daemon.ports import KEEPALIVE_IDLE
 from echochat.net.lean.ends import End
 
 
@@ -31,7 +32,6 @@ class Sockets:
     __slots__ = ("_address", "_client", "_connection", "_port", "_server", "_silent", "_unsent", "factory")
 
     def __init__(self, connection: Connection, accepted: socket.socket, address: Any, port: Any) -> None:
-        accepted.setblocking(False)
         self.factory = connection.factory
         self._connection = connection
         self._address = address
@@ -58,6 +58,8 @@ class Sockets:
         self._wait_no_more()
         self._server = server = End(self._port.reactor, connected, self)
         self._client.join(server, first)
+        if server.is_open:
+            self.factory.young.set(self)
 
     def join_protocol(self, server: Half, first: bytes) -> None:
         """
@@ -102,10 +104,19 @@ class Sockets:
 
     def closed(self) -> None:
         self.factory.lingering.clear(self)
+        self.factory.young.clear(self)
         self._wait_no_more()
         self._connection.end()
 
     # Called by the factory
+
+    def has_aged(self) -> None:
+        """
+        This may become a long connection. The client's socket has what the listening one has; the backend's would have
+        cost each connection two system calls.
+        """
+        if self._server is not None:
+            self._server.keep_alive(KEEPALIVE_IDLE)
 
     def is_late(self) -> None:
         """

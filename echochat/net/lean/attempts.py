@@ -14,11 +14,6 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.python.failure import Failure
 
-KEEPALIVE_IDLE: Final = 60
-"""
-Seconds after which the kernel asks a silent server whether it is there.
-"""
-
 _UNDER_WAY: Final = frozenset((errno.EINPROGRESS, errno.EALREADY))
 _CONNECTED: Final = frozenset((0, errno.EISCONN))
 
@@ -70,8 +65,6 @@ def begin(target: Target) -> tuple[Any, int]:
         return None, error.errno or errno.EMFILE
     if target.family != socket.AF_UNIX:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     number = made.connect_ex(target.address)
     if number in _UNDER_WAY:
         number = made.connect_ex(target.address)

@@ -36,6 +36,11 @@ from twisted.python.failure import Failure
 
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
+NOW: Final = socket.MSG_DONTWAIT
+"""
+A socket that was accepted blocks, and to change that would be one more system call for each.
+"""
+
 PEER_ENDED: Final = select.EPOLLRDHUP
 
 SMALL: Final = 16_384
@@ -98,7 +103,7 @@ class End:
     One socket of a pair.
 
     :param reactor: a :class:`echochat.net.lean.LeanReactor`.
-    :param connected: a socket that does not block.
+    :param connected: a socket; it may be one that blocks.
     :ivar number: the socket's.
     :ivar other: the other socket; None: there is none yet.
     :ivar received: bytes that came from its peer.
@@ -151,7 +156,7 @@ class End:
             self._read_bulk(other)
             return
         try:
-            data = self._recv(SMALL)
+            data = self._recv(SMALL, NOW)
         except OSError as error:
             self._read_failed(error)
             return
@@ -161,7 +166,7 @@ class End:
         size = len(data)
         self.received += size
         try:
-            sent = other._send(data)
+            sent = other._send(data, NOW)
         except OSError as error:
             sent = other._send_failed(error)
         if sent != size:
@@ -211,7 +216,7 @@ class End:
         self.other, other.other = other, self
         if first:
             try:
-                sent = other._send(first)
+                sent = other._send(first, NOW)
             except OSError as error:
                 sent = other._send_failed(error)
             if sent < len(first):
@@ -228,6 +233,16 @@ class End:
         self._writing = Writing.FINISHING
         if not self.waiting:
             self._send_the_end()
+
+    def keep_alive(self, idle: int) -> None:
+        """
+        Have the kernel ask a silent peer whether it is there.
+
+        :param idle: after so many seconds.
+        """
+        if self.number >= 0 and self.socket.family != socket.AF_UNIX:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
 
     def close(self) -> None:
         """
@@ -295,7 +310,7 @@ class End:
 
     def _read_bulk(self, other: "End") -> None:
         try:
-            size = self.socket.recv_into(_shared)
+            size = self.socket.recv_into(_shared, MOST_KEPT, NOW)
         except OSError as error:
             self._read_failed(error)
             return
@@ -304,7 +319,7 @@ class End:
             return
         self.received += size
         try:
-            sent = other._send(_view[:size])
+            sent = other._send(_view[:size], NOW)
         except OSError as error:
             sent = other._send_failed(error)
         if sent != size:
@@ -328,7 +343,7 @@ class End:
         if not waiting:
             return
         try:
-            sent = self._send(waiting)
+            sent = self._send(waiting, NOW)
         except OSError as error:
             sent = self._send_failed(error)
         if self.number < 0:

@@ -76,7 +76,9 @@ class TlsTransport(TLSMemoryBIOProtocol):
             else:
                 if not self._aborted:
                     self.wrappedProtocol.dataReceived(data)
-        self._flushSendBIO()
+        if self._tlsConnection is not None:
+            # It is None when the connection was lost with the last of these.
+            self._flushSendBIO()
 
     # Called by the protocol
 
