@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -167,9 +168,13 @@ class TcpTests(RealCase):
         with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
             first.connect(full.getsockname())
             endpoint = client_endpoint(reactor, f"tcp:127.0.0.1:{full.getsockname()[1]}")
+            before = reactor.getWriters()
             checking = self.checks.tcp(endpoint)(BACKEND)
+            while len(reactor.getWriters()) == len(before):
+                await deferLater(reactor, 0)
             checking.cancel()
             self.failureResultOf(checking, CancelledError)
+            self.assertEqual(len(reactor.getWriters()), len(before))
 
     async def test_header(self) -> None:
         """

@@ -3,6 +3,9 @@ Tests for :mod:`echochat.balancer.dispatch`.
 """
 
 import errno
+import gc
+import weakref
+from collections.abc import Collection
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -10,9 +13,9 @@ from twisted.internet.error import ConnectError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.balancer.backends import Backend, Mode
+from echochat.balancer.backends import Backend, Lease, Mode
 from echochat.balancer.dispatch import Dispatch
-from echochat.balancer.pool import Pool
+from echochat.balancer.pool import Pool, Shortage
 from echochat.balancer.routes import NoBackend
 from tests.balancer.doubles import FakeClient, FakeReports, FakeRoute
 
@@ -240,6 +243,25 @@ class PlacingTests(DispatchCase):
         self.others[0].succeed()
         self.successResultOf(placed)
 
+    def test_forgotten(self) -> None:
+        """
+        Nothing is kept of a client that has got to its backend, or has gone.
+        """
+        self.make("a")
+        client, placed = self.place()
+        self.a.succeed()
+        self.leave(client)
+        client.lease = None
+        kept = [weakref.ref(client)]
+        client, placed = self.place()
+        placed.cancel()
+        self.failureResultOf(placed, CancelledError)
+        kept.append(weakref.ref(client))
+        self.a.clients.clear()
+        del client, placed
+        gc.collect()
+        self.assertEqual([each() for each in kept], [None, None])
+
     def test_kept(self) -> None:
         """
         A connection that a doubtful backend has kept for a second was served, though it goes on; one that has ended by
@@ -400,6 +422,28 @@ class WaitingTests(DispatchCase):
         self.others[0].succeed()
         self.successResultOf(placed)
         self.assertEqual(self.counts, [1, 1])
+
+    def test_hopeless(self) -> None:
+        """
+        For many who wait for the same backends, the pool is asked once.
+        """
+        held = self.make_full("a", "b")
+        self.leave(held[0])
+        for _ in range(50):
+            self.place()
+            self.a.refuse()
+        self.assertEqual(self.dispatch.waiting, 50)
+        asked: list[object] = []
+        lease = self.pool.lease
+
+        def ask(now: float, avoid: Collection[Backend] = ()) -> Lease | Shortage:
+            asked.append(avoid)
+            return lease(now, avoid)
+
+        self.patch(self.pool, "lease", ask)
+        self.dispatch.freed()
+        # Without those that failed others, and then with them.
+        self.assertEqual(len(asked), 2)
 
     def test_slow_start(self) -> None:
         """
