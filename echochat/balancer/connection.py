@@ -17,6 +17,12 @@ AT_ONCE = 1.0
 Seconds: a backend that closes within them and has not sent a byte might as well have refused the connection.
 """
 
+LOOKS = 4
+"""
+How often, in the time of the idle limit, it is looked whether anything has come. A connection is closed when all of that
+time has passed without a byte, and a quarter more at most.
+"""
+
 
 class Carrier(Protocol):
     """
@@ -73,7 +79,19 @@ class Connection:
 
     log = make_logger()
 
-    __slots__ = ("_cause", "_placing", "began", "carrier", "factory", "joined", "lease", "number", "peer")
+    __slots__ = (
+        "_cause",
+        "_placing",
+        "_quiet",
+        "_seen",
+        "began",
+        "carrier",
+        "factory",
+        "joined",
+        "lease",
+        "number",
+        "peer",
+    )
 
     carrier: Any  # a Carrier; routes know of which kind
 
@@ -85,6 +103,8 @@ class Connection:
         self.began: float = factory.clock.seconds()
         self.joined: float | None = None
         self._cause = ""
+        self._seen = 0
+        self._quiet = 0
         self._placing: Deferred[None] | None = None
 
     # Called by whoever looks for a backend
@@ -155,6 +175,18 @@ class Connection:
         self._stop_placing()
         self.carrier.abort()
         return True
+
+    def look_whether_idle(self) -> None:
+        """
+        A part of the idle limit is over, one of :data:`LOOKS`: so nothing need be noted for each byte.
+        """
+        seen = self.bytes_in + self.bytes_out
+        self._quiet = self._quiet + 1 if seen == self._seen else 0
+        self._seen = seen
+        if self._quiet < LOOKS:
+            self.factory.idle.set(self)
+        else:
+            self.close("idle")
 
     # Called by the carrier
 

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory
 from txaio.tx import make_logger
 
 from echochat.balancer.backends import Backend
-from echochat.balancer.connection import Connection
+from echochat.balancer.connection import LOOKS, Connection
 from echochat.balancer.halves import ClientHalf
 from echochat.balancer.journal import Journal
 from echochat.balancer.routes import Reports
@@ -63,6 +63,7 @@ class ProxyFactory(Factory):
         self.reports = reports
         self.journal = Journal(clock)
         self.closer = Closer(clock, GRACE)
+        self.idle: Deadlines[Connection] = Deadlines(clock, settings.idle / LOOKS, Connection.look_whether_idle)
         self.young: Deadlines[Sockets] = Deadlines(clock, YOUTH, Sockets.has_aged)
         self.lingering: Deadlines[Sockets] = Deadlines(clock, GRACE, Sockets.is_late)
         self.connections: dict[int, Connection] = {}
@@ -102,12 +103,14 @@ class ProxyFactory(Factory):
         """
         self.connections[connection.number] = connection
         self._gate.enter()
+        self.idle.set(connection)
 
     def handed_over(self, connection: Connection) -> None:
         """
         Another process has it: there is room for one more here.
         """
         self._gate.leave()
+        self.idle.clear(connection)
 
     def ended(self, connection: Connection, cause: str) -> None:
         """
@@ -116,6 +119,7 @@ class ProxyFactory(Factory):
         del self.connections[connection.number]
         if connection.carrier.is_here:
             self._gate.leave()
+            self.idle.clear(connection)
         self.causes[cause] += 1
         backend = connection.backend
         self.journal.add(
@@ -155,6 +159,12 @@ class ProxyFactory(Factory):
         Use other limits and times from now on.
         """
         self.settings = settings
+        begins = settings.idle > 0 >= self.idle.seconds
+        self.idle.seconds = settings.idle / LOOKS
+        if begins:
+            for connection in self.connections.values():
+                if connection.carrier.is_here:
+                    self.idle.set(connection)
 
     def stop_timers(self) -> None:
         """
@@ -164,6 +174,7 @@ class ProxyFactory(Factory):
         self.closer.stop()
         self.lingering.stop()
         self.young.stop()
+        self.idle.stop()
 
 
 def in_words(address: IAddress | None) -> str:

@@ -6,17 +6,21 @@ Tests for :mod:`echochat.balancer.proxy`, and what carries its connections: :mod
 import contextlib
 import socket
 import ssl
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import gatherResults
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from echochat.balancer import halves, sockets
+from echochat.balancer.connection import Connection
 from echochat.balancer.halves import Halves
 from echochat.balancer.relaying import RelayRoute
+from echochat.net.deadlines import Deadlines
 from echochat.net.endpoints import server_endpoint
 from tests.balancer.relayed import Balanced, OverPlain, OverSockets, Slow, read_checksum, send_chunks
 from tests.net.authority import Folder, authority, server
@@ -255,6 +259,25 @@ class Guarantees(Balanced):
         self.assertEqual([await client.is_reset(), await backend.is_reset()], [True, True])
         await self.over("killed")
         self.assertFalse(connection.kick())
+
+    async def test_idle(self) -> None:
+        """
+        With an idle limit a connection on which nothing comes is closed, and one on which something comes is not. It
+        holds for those that are there when it is set.
+        """
+        talking, backend = await self.pair()
+        silent, _ = await self.pair()
+        clock = Clock()
+        self.factory.idle = Deadlines(clock, 0, Connection.look_whether_idle)
+        self.factory.apply(replace(self.settings, idle=8.0))
+        for _ in range(5):
+            await talking.send(b"x")
+            self.assertEqual(await backend.read(1), b"x")
+            clock.advance(2)
+        self.assertTrue(await silent.is_reset())
+        await self.until(lambda: len(self.factory.connections) == 1)
+        self.assertEqual(dict(self.factory.causes), {"idle": 1})
+        self.assertEqual(list(self.factory.connections), [1])
 
     async def test_closed_at_once(self) -> None:
         """
