@@ -19,8 +19,8 @@ Seconds: a backend that closes within them and has not sent a byte might as well
 
 LOOKS = 4
 """
-How often, in the time of the idle limit, it is looked whether anything has come. A connection is closed when all of that
-time has passed without a byte, and a quarter more at most.
+How often, in the time of the idle limit, it is looked whether anything has come. A connection is closed when all of
+that time has passed without a byte, and a quarter more at most.
 """
 
 
