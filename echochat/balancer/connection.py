@@ -2,7 +2,7 @@
 One client's connection through the balancer, from its coming until both sides are closed.
 """
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
@@ -22,6 +22,8 @@ LOOKS = 4
 How often, in the time of the idle limit, it is looked whether anything has come. A connection is closed when all of
 that time has passed without a byte, and a quarter more at most.
 """
+
+_OF_BACKEND: Final = ("backend closed", "backend reset")
 
 
 class Carrier(Protocol):
@@ -81,6 +83,7 @@ class Connection:
 
     __slots__ = (
         "_cause",
+        "_is_reported",
         "_placing",
         "_quiet",
         "_seen",
@@ -105,6 +108,7 @@ class Connection:
         self._cause = ""
         self._seen = 0
         self._quiet = 0
+        self._is_reported = False
         self._placing: Deferred[None] | None = None
 
     # Called by whoever looks for a backend
@@ -171,7 +175,8 @@ class Connection:
         """
         if self.is_over:
             return False
-        self.blame(cause)
+        # One side may have closed already: the connection went on until now.
+        self._cause = cause
         self._stop_placing()
         self.carrier.abort()
         return True
@@ -197,7 +202,8 @@ class Connection:
         self.factory.connected(self)
         self._placing = placing = self.factory.place(self)
         placing.addCallbacks(self._placed, self._not_placed)
-        if not placing.called:
+        # That it was called says nothing: an attempt that failed at once has chained the next one to it.
+        if self._placing is not None:
             placing.addErrback(self._failed)
             self.carrier.wait()
 
@@ -207,6 +213,9 @@ class Connection:
         """
         if not self._cause:
             self._cause = cause
+            if cause in _OF_BACKEND:
+                # Now, and not when the client closes as well: that may be long after.
+                self._report()
 
     def end(self) -> None:
         """
@@ -217,25 +226,31 @@ class Connection:
         self.factory.ended(self, self._cause)
         self._stop_placing()
         if self.lease is not None:
-            self._report(self.lease.backend)
+            traffic = self.lease.backend.traffic
+            traffic.bytes_in += self.carrier.bytes_in
+            traffic.bytes_out += self.carrier.bytes_out
+            self._report()
             self.lease.release()
 
     # Ours
 
-    def _report(self, backend: Backend) -> None:
-        bytes_out = self.carrier.bytes_out
-        backend.traffic.bytes_in += self.carrier.bytes_in
-        backend.traffic.bytes_out += bytes_out
-        if self.joined is None:
+    def _report(self) -> None:
+        """
+        Tell once what the backend did with the connection.
+        """
+        if self.joined is None or self.lease is None or self._is_reported:
             return
-        if bytes_out or self.factory.clock.seconds() - self.joined >= AT_ONCE:
+        self._is_reported = True
+        backend = self.lease.backend
+        if self.carrier.bytes_out or self.factory.clock.seconds() - self.joined >= AT_ONCE:
             self.factory.reports.served(backend)
-        elif self._cause in ("backend closed", "backend reset"):
+        elif self._cause in _OF_BACKEND:
             self.factory.reports.closed_at_once(backend)
 
     def _stop_placing(self) -> None:
         placing, self._placing = self._placing, None
-        if placing is not None and not placing.called:
+        if placing is not None:
+            # One that was called may wait for the next attempt, and hands this on.
             placing.cancel()
 
     def _placed(self, _: object) -> None:
@@ -249,7 +264,8 @@ class Connection:
         if failure.check(NoBackend) is None:
             self._failed(failure)
             return
-        self.blame(failure.getErrorMessage())
+        # Whatever the client did while it waited: this is why it ends.
+        self._cause = failure.getErrorMessage()
         self.carrier.abort()
 
     def _failed(self, failure: Failure) -> None:

@@ -68,7 +68,10 @@ class RelayRoute:
         opening: Deferred[None] = Deferred(lambda _: attempt.cancel())
 
         def connected() -> None:
-            client.carrier.join(made, self._header(client))
+            if client.is_over:
+                made.close()
+            else:
+                client.carrier.join(made, self._header(client))
             opening.callback(None)
 
         attempt = Attempt(self._reactor, made, connected, opening.errback)

@@ -61,6 +61,32 @@ class Slow:
         self.cancelled += 1
 
 
+class Refusing:
+    """
+    A route to a backend that refuses: at once, or when it is told to.
+    """
+
+    def __init__(self, at_once: bool) -> None:
+        self._refusal: Deferred[None] = Deferred()
+        self._at_once = at_once
+        self.opened = 0
+
+    def open(self, client: Any) -> "Deferred[None]":
+        self.opened += 1
+        if self._at_once:
+            self._refusal.errback(ConnectionRefusedError())
+        return self._refusal
+
+    def close(self) -> None:
+        """
+        Nothing is open.
+        """
+
+    def refuse(self) -> None:
+        if not self._at_once:
+            self._refusal.errback(ConnectionRefusedError())
+
+
 class Balanced(_Base):
     """
     Mix into a TestCase, after one of the classes below that tell over what.

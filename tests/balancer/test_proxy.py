@@ -17,12 +17,13 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from echochat.balancer import halves, sockets
+from echochat.balancer.backends import Backend, Mode
 from echochat.balancer.connection import Connection
 from echochat.balancer.halves import Halves
 from echochat.balancer.relaying import RelayRoute
 from echochat.net.deadlines import Deadlines
 from echochat.net.endpoints import server_endpoint
-from tests.balancer.relayed import Balanced, OverPlain, OverSockets, Slow, read_checksum, send_chunks
+from tests.balancer.relayed import Balanced, OverPlain, OverSockets, Refusing, Slow, read_checksum, send_chunks
 from tests.net.authority import Folder, authority, server
 from tests.net.peers import Peer
 
@@ -289,6 +290,54 @@ class Guarantees(Balanced):
         client.close()
         await self.over("backend closed")
         self.assertEqual(self.reports.told, [("a", "closed at once")])
+
+    async def test_closed_at_once_and_the_client_stays(self) -> None:
+        """
+        ... when it closes, however long the client takes to close as well, and once.
+        """
+        client, backend = await self.pair()
+        backend.close()
+        await self.until(lambda: self.reports.told)
+        self.assertEqual(self.reports.told, [("a", "closed at once")])
+        self.assertEqual(len(self.factory.connections), 1)
+        client.close()
+        await self.over("backend closed")
+        self.assertEqual(self.reports.told, [("a", "closed at once")])
+
+    async def test_client_gone_during_a_later_attempt(self) -> None:
+        """
+        A client that is reset when one attempt has failed, after a while, ends the one that goes on.
+        """
+        await self.leave_during_a_later_attempt(Refusing(at_once=False))
+
+    async def test_client_gone_after_a_refusal(self) -> None:
+        """
+        ... and when it had failed at once.
+        """
+        await self.leave_during_a_later_attempt(Refusing(at_once=True))
+
+    async def leave_during_a_later_attempt(self, refusing: Refusing) -> None:
+        """
+        Go while the second of two backends is connected to.
+        """
+        first, second = Backend("b", "tcp:127.0.0.1:1"), Backend("c", "tcp:127.0.0.1:1")
+        self.pool.add(first)
+        self.pool.add(second)
+        self.pool.set_mode(self.backend, Mode.DOWN, 0.0)
+        slow = Slow(self.route)
+
+        def route_of(backend: Backend) -> Any:
+            return refusing if backend is first else slow
+
+        self.patch(self.dispatch, "_route_of", route_of)
+        client = await self.client()
+        await self.until(lambda: refusing.opened)
+        refusing.refuse()
+        await self.until(lambda: slow.opened)
+        self.assertEqual((first.active, second.active), (0, 1))
+        client.reset()
+        await self.until(lambda: not self.factory.connections)
+        self.assertEqual((slow.cancelled, second.active), (1, 0))
 
     async def test_proxy_header(self) -> None:
         """
