@@ -325,6 +325,8 @@ class Guarantees(Balanced):
         self.pool.add(second)
         self.pool.set_mode(self.backend, Mode.DOWN, 0.0)
         slow = Slow(self.route)
+        # Nothing but the client's going may end the attempt.
+        self.dispatch.connect_timeout = 0
 
         def route_of(backend: Backend) -> Any:
             return refusing if backend is first else slow
