@@ -208,4 +208,4 @@ class Passage:
         assert sockets is not None
         self._connection.carrier = sockets
         # It takes more time than expected.
-        sockets.wait()
+        sockets.take_back()

@@ -78,6 +78,13 @@ class Sockets:
         lent: socket.socket = self._client.socket
         return lent
 
+    def take_back(self) -> None:
+        """
+        The socket was lent in vain. Who had it may not have looked at it yet, and then still has it.
+        """
+        self._client.share()
+        self.wait()
+
     def give_up(self) -> None:
         """
         Another process has the socket: close the descriptor that is here. The connection needs another carrier now.

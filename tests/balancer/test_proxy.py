@@ -4,6 +4,7 @@ Tests for :mod:`echochat.balancer.proxy`, and what carries its connections: :mod
 """
 
 import contextlib
+import os
 import socket
 import ssl
 from dataclasses import replace
@@ -378,6 +379,23 @@ class SocketTests(OverSockets, Guarantees, TestCase):
     """
     Two plain sockets.
     """
+
+    async def test_socket_that_another_process_has(self) -> None:
+        """
+        A client whose socket a worker that does not answer may still have is closed all the same, and hears of it; and
+        the kernel tells nothing of it any more.
+        """
+        self.route = slow = Slow(self.route)
+        client = await self.client()
+        await self.until(lambda: slow.opened)
+        (connection,) = self.factory.connections.values()
+        with socket.socket(fileno=os.dup(connection.carrier.lend().fileno())):
+            connection.carrier.take_back()
+            connection.close("killed")
+            self.assertEqual(await client.read_to_end(), b"")
+            client.close()
+            await self.over("killed")
+            self.assertEqual(self.reactor._dispatcher._epoll.poll(0), [])
 
 
 class ProtocolTests(OverPlain, Guarantees, TestCase):

@@ -29,6 +29,7 @@ import select
 import socket
 import struct
 import termios
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -114,6 +115,7 @@ class End:
     __slots__ = (
         "_chunk",
         "_events",
+        "_is_shared",
         "_owner",
         "_reactor",
         "_recv",
@@ -131,6 +133,7 @@ class End:
         self._reactor = reactor
         self._owner = owner
         self._events = -1
+        self._is_shared = False
         self._writing = Writing.OPEN
         self._chunk = SMALL
         self.socket: Any = connected
@@ -249,14 +252,22 @@ class End:
         Close, whatever waits.
         """
         if self.number >= 0:
+            if self._is_shared:
+                self._part()
             self._reactor.closing(self)
             self.number = -1
             self.waiting = b""
             self.socket.close()
 
+    def share(self) -> None:
+        """
+        Another process may have this socket as well, for as long as it likes.
+        """
+        self._is_shared = True
+
     def abort(self) -> None:
         """
-        Close with a reset.
+        Close with a reset; where another process has the socket, with an end.
         """
         if self.number >= 0:
             if self.socket.family != socket.AF_UNIX:
@@ -288,6 +299,15 @@ class End:
         return len(self.waiting) + int(struct.unpack("i", answer)[0])
 
     # Ours
+
+    def _part(self) -> None:
+        """
+        Closing is not enough where another process has the socket: the peer would hear nothing of it, and the kernel go
+        on to tell of a descriptor that is not ours any more, for ever.
+        """
+        self._reactor.forget(self)
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def arm(self) -> None:
         """
