@@ -12,6 +12,12 @@ _OURS: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE)
 )
 
+_BUSY: Final = errno.EAGAIN
+"""
+How the kernel tells that a UNIX socket's queue of connections is full, connect(2): somebody listens there, and will
+accept. TCP has no such error.
+"""
+
 
 def why(failure: Failure) -> str:
     """
@@ -30,9 +36,10 @@ def why(failure: Failure) -> str:
 
 def is_our_own(failure: Failure) -> bool:
     """
-    Whether this machine is at its limits, of descriptors or of ports: no backend must count as down because of that.
+    Whether this machine is at its limits, of descriptors, of ports or of connections that wait to be accepted: no
+    backend must count as down because of that.
     """
     number = getattr(failure.value, "osError", None)
     if number is None and isinstance(failure.value, OSError):
         number = failure.value.errno
-    return number in _OURS
+    return number in _OURS or number == _BUSY

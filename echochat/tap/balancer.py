@@ -4,7 +4,7 @@
 
 import random
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IProtocolFactory
@@ -44,6 +44,11 @@ from echochat.tap.tuning import tune_python
 DESCRIPTORS = 2
 """
 What a relayed connection has: one to the client, and one to the backend.
+"""
+
+_FIXED: Final = ("listen", "control", "status", "send_proxy", "max_connections")
+"""
+What is made of settings once, at the start.
 """
 
 
@@ -159,6 +164,10 @@ def makeService(options: Options) -> IService:
         if changed.check != before:
             for backend in pool:
                 watch.begin(backend)
+        fixed = [name for name in _FIXED if getattr(changed, name) != getattr(settings, name)]
+        if fixed:
+            names = ", ".join(name.replace("_", "-") for name in fixed)
+            raise SettingError(f"{names} can only change with a restart; everything else is in use")
 
     tune_python()
     tell_refusals_in_one_line()

@@ -50,6 +50,8 @@ class WhyTests(SynchronousTestCase):
             (getConnectError((errno.EMFILE, "Too many open files")), True),
             (getConnectError((errno.EADDRNOTAVAIL, "Cannot assign requested address")), True),
             (OSError(errno.ENFILE, "Too many open files in system"), True),
+            # A UNIX socket's queue is full: whoever listens there has much to do.
+            (getConnectError((errno.EAGAIN, "Resource temporarily unavailable")), True),
             (getConnectError((errno.ECONNREFUSED, "Connection refused")), False),
             (OSError(errno.ECONNREFUSED, "Connection refused"), False),
             (ConnectError(), False),

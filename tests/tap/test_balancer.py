@@ -153,6 +153,26 @@ class RunningTests(TestCase):
         self.assertEqual(await server.stop(), 0)
         self.assertNotIn(b"backend good is down", server.output)
 
+    async def test_reload_of_what_is_fixed(self) -> None:
+        """
+        What only a restart can change is named when the configuration is read again, and the rest is in use.
+        """
+        path = os.path.abspath(self.mktemp())
+        written = f'drain = 0\n[backends.a]\nendpoint = "{self.backend()}"\n'
+        with open(path, "w") as file:
+            file.write(written)
+        server = start_server(self, "--config", path, service="echochat-lb")
+        await self.client(server)
+        with open(path, "w") as file:
+            file.write('send-proxy = "v1"\nmax-connections = 1\nidle = 0.1\n' + written)
+        server.send_signal(signal.SIGHUP)
+        await server.until(
+            b"not reloaded, the configuration: send-proxy, max-connections can only change with a restart; "
+            b"everything else is in use"
+        )
+        await server.until(b"to a ended after .*: idle")
+        self.assertEqual(await server.stop(), 0)
+
     async def test_twist(self) -> None:
         """
         ``twist`` starts it, too.
@@ -173,6 +193,10 @@ class RunningTests(TestCase):
         os.mkdir(path)
         for options, told in (
             (("--backend", "a=nonsense:1"), b"echochat: backend a: "),
+            (
+                ("--backend", f"a=unix:/{'x' * 107}"),
+                b"echochat: backend a: the path of a UNIX socket has 107 bytes at most",
+            ),
             (("--backend", "a=tls:h:1:colour=red"), b"echochat: backend a: tls: has no option colour="),
             (("--backend", "a=tcp:h:1", "--listen", f"unix:{path}"), b"echochat: cannot listen on unix:"),
         ):

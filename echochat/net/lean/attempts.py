@@ -20,6 +20,11 @@ _CONNECTED: Final = frozenset((0, errno.EISCONN))
 _TCP: Final = re.compile(r"tcp:(?:host=)?((?:[^:=\\]|\\:)+):(?:port=)?(\d{1,5})")
 _UNIX: Final = re.compile(r"unix:(?:path=)?([^:=\\]+)")
 
+MOST_PATH: Final = 107
+"""
+The most bytes of a UNIX socket's path, unix(7).
+"""
+
 
 class Target(NamedTuple):
     """
@@ -33,9 +38,13 @@ class Target(NamedTuple):
 def target_of(description: str) -> Target | None:
     """
     The target of a client endpoint description that is an address with a port, or a UNIX socket, and nothing else.
+
+    :raises ValueError: the path is longer than a UNIX socket's can be.
     """
     unix = _UNIX.fullmatch(description)
     if unix is not None:
+        if len(os.fsencode(unix[1])) > MOST_PATH:
+            raise ValueError(f"the path of a UNIX socket has {MOST_PATH} bytes at most")
         return Target(socket.AF_UNIX, unix[1])
     tcp = _TCP.fullmatch(description)
     if tcp is None or int(tcp[2]) > 65_535:
