@@ -6,6 +6,8 @@ machine's own configuration, and set to give the same promise as the row that th
 import functools
 import json
 import socket
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.certificates import make_certificate
@@ -106,25 +108,37 @@ MOSQUITTO = Server(
 _haproxy_version = functools.partial(version, "haproxy", "-v")
 
 
-def _haproxy_tls(port: int, folder: Path) -> list[str]:
-    # It closes each connection after its handshake, and has no server behind it to connect to.
-    settings = [
-        "global",
-        "nbthread 1",
-        "defaults",
-        "mode tcp",
-        *(f"timeout {each} 60s" for each in ("client", "connect", "server")),
-        "listen tls",
-        f"bind 127.0.0.1:{port} ssl crt {make_certificate(folder)} ssl-min-ver TLSv1.2 no-tls-tickets",
-        "tcp-request content reject",
-    ]
-    (folder / "haproxy.cfg").write_text("\n".join(settings) + "\n")
-    return [program_path("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+def _haproxy_tls(*last: str) -> Callable[[int, Path], list[str]]:
+    """
+    :param last: what becomes of a connection after its handshake. There is no server behind to connect to.
+    """
+
+    def command(port: int, folder: Path) -> list[str]:
+        settings = [
+            "global",
+            "nbthread 1",
+            "maxconn 9500",
+            "defaults",
+            "mode tcp",
+            *(f"timeout {each} 600s" for each in ("client", "connect", "server")),
+            "listen tls",
+            f"bind 127.0.0.1:{port} backlog 4096 ssl crt {make_certificate(folder)} ssl-min-ver TLSv1.2 no-tls-tickets",
+            *last,
+        ]
+        (folder / "haproxy.cfg").write_text("\n".join(settings) + "\n")
+        return [program_path("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+
+    return command
 
 
 HAPROXY_TLS = Server(
     "HAProxy nbthread 1",
-    _haproxy_tls,
+    _haproxy_tls("tcp-request content reject"),
     absent=lambda: absent("haproxy", _haproxy_version),
     version=lambda: dotted(_haproxy_version()),
+)
+HAPROXY_TLS_IDLE = replace(
+    HAPROXY_TLS,
+    command=_haproxy_tls("tcp-request inspect-delay 600s", "tcp-request content reject if WAIT_END"),
+    proto="none",
 )

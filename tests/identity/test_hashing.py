@@ -102,7 +102,7 @@ class RealThreadsTests(TestCase):
 
     async def test_beside_the_reactor(self) -> None:
         """
-        Checks are done on at most two threads, of lower priority than the reactor's, and their results come on the
+        Checks are done on a thread or two of lower priority than the reactor's, and their results come on the
         reactor's.
         """
         seen: set[tuple[int, int]] = set()

@@ -364,7 +364,7 @@ class FloodTests(SecurityTestCase):
         set_account(path, "alice", hash_password(b"right"), None)
         server = self.start("--auth", "argon2:accounts", "--guests", "echo", "--control", f"unix:{self.control}")
         port = await server.port()
-        flood = start_program(self, sys.executable, "-m", "tests.server.flood", str(port), "500")
+        flood = start_program(self, sys.executable, "-m", "bench.flood", str(port), "500")
         await flood.until(b"connected")
         before = await deferToThread(_echo_times, port, lambda count: count >= 500)
         flood.write(b"/login alice right\r\n")

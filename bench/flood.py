@@ -1,5 +1,5 @@
 """
-A flood of logins, as a process of its own: ``python -m tests.server.flood PORT NUMBER``, the line that logs in on
+A flood of logins, as a process of its own: ``python -m bench.flood PORT NUMBER``, the line that logs in on
 standard input. So many connections send it at once; when all have been answered, the numbers of both answers are told,
 and they stay until standard input ends.
 """
