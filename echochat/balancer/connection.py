@@ -56,6 +56,11 @@ class Carrier(Protocol):
         There is no backend yet: look out for the client's end.
         """
 
+    def part(self) -> None:
+        """
+        There is no backend any more: close the client's side, politely.
+        """
+
     def abort(self) -> None:
         """
         Close what there is, with a reset; :meth:`Connection.end` follows.
@@ -87,6 +92,7 @@ class Connection:
         "_placing",
         "_quiet",
         "_seen",
+        "_tried",
         "began",
         "carrier",
         "factory",
@@ -106,6 +112,7 @@ class Connection:
         self.began: float = factory.clock.seconds()
         self.joined: float | None = None
         self._cause = ""
+        self._tried: tuple[Backend, ...] = ()
         self._seen = 0
         self._quiet = 0
         self._is_reported = False
@@ -200,12 +207,33 @@ class Connection:
         The client has come.
         """
         self.factory.connected(self)
-        self._placing = placing = self.factory.place(self)
-        placing.addCallbacks(self._placed, self._not_placed)
-        # That it was called says nothing: an attempt that failed at once has chained the next one to it.
-        if self._placing is not None:
-            placing.addErrback(self._failed)
-            self.carrier.wait()
+        self._place()
+
+    def try_another(self) -> bool:
+        """
+        The backend has gone: look for another, if it had not even begun, and nobody can have noticed.
+
+        :return: whether there is somebody to ask: the carrier waits again then, as it does at first, and has nothing of
+            this backend any more.
+        """
+        lease, carrier = self.lease, self.carrier
+        if lease is None or self.joined is None or carrier.bytes_in or carrier.bytes_out:
+            return False
+        tried = (*self._tried, lease.backend)
+        if self.factory.clock.seconds() - self.joined >= AT_ONCE or len(tried) >= self.factory.settings.retries:
+            return False
+        self._tried = tried
+        return True
+
+    def place_again(self) -> None:
+        """
+        ... and do so.
+        """
+        lease, self.lease, self.joined = self.lease, None, None
+        assert lease is not None
+        self.factory.reports.closed_at_once(lease.backend)
+        lease.release()
+        self._place()
 
     def blame(self, cause: str) -> None:
         """
@@ -233,6 +261,14 @@ class Connection:
             self.lease.release()
 
     # Ours
+
+    def _place(self) -> None:
+        self._placing = placing = self.factory.place(self, self._tried)
+        placing.addCallbacks(self._placed, self._not_placed)
+        # That it was called says nothing: an attempt that failed at once has chained the next one to it.
+        if self._placing is not None:
+            placing.addErrback(self._failed)
+            self.carrier.wait()
 
     def _report(self) -> None:
         """
@@ -263,6 +299,11 @@ class Connection:
             return
         if failure.check(NoBackend) is None:
             self._failed(failure)
+            return
+        if self._tried:
+            # There was a backend, and it closed: so does the balancer.
+            self.blame("backend closed")
+            self.carrier.part()
             return
         # Whatever the client did while it waited: this is why it ends.
         self._cause = failure.getErrorMessage()

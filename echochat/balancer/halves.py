@@ -148,6 +148,8 @@ class Halves:
         self._connection = connection
         self._client = client
         self._server: Half | None = None
+        # That of a backend which went at once.
+        self._last: Half | None = None
         self._held: list[bytes] = []
         self._silent: Any = None
 
@@ -197,6 +199,11 @@ class Halves:
         """
         The peer of this side sends nothing more.
         """
+        if half is not self._client and half is not self._server:
+            self.factory.closer.finish(half.transport)
+            return
+        if half is self._server and self._begin_anew(half):
+            return
         self._connection.blame(f"{half.name} closed")
         other = half.other
         if other is None:
@@ -214,6 +221,9 @@ class Halves:
         This side is closed, or was reset.
         """
         self.factory.closer.gone(half.transport)
+        is_of_before = half is not self._client and half is not self._server
+        if is_of_before or (half is self._server and self._begin_anew(half)):
+            return
         # TLS that ends without saying so is a loss, too: somebody may have cut it off (RFC 8446, section 6.1).
         is_clean = half.has_ended or reason.check(ConnectionLost) is None
         self._connection.blame(f"{half.name} {'closed' if is_clean else 'reset'}")
@@ -247,12 +257,33 @@ class Halves:
         It cannot go on without this process.
         """
 
+    def part(self) -> None:
+        client, server = self._client, self._last
+        assert server is not None
+        self._server, client.other, server.other = server, server, client
+        client.close()
+
     def abort(self) -> None:
         for half in (self._client, self._server):
             if half is not None and not half.is_gone:
                 half.transport.abortConnection()
 
     # Ours
+
+    def _begin_anew(self, server: Half) -> bool:
+        """
+        The backend has gone: wait for another one, if the client need not know.
+        """
+        client = self._client
+        if client.is_gone or client.has_ended or not self._connection.try_another():
+            return False
+        self._last = server
+        self._server = client.other = server.other = None
+        client.transport.unregisterProducer()
+        if not server.is_gone:
+            server.close()
+        self._connection.place_again()
+        return True
 
     def _leave(self) -> None:
         self._silent = None

@@ -4,7 +4,7 @@ What all connections through a balancer share.
 
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -38,7 +38,8 @@ class ProxyFactory(Factory):
     """
     Takes clients, has a backend found for each, and knows all connections.
 
-    :param place: finds a backend for a client and gives it to it; see :mod:`echochat.balancer.dispatch`.
+    :param place: finds a backend for a client, none of those given, and gives it to it: see
+        :mod:`echochat.balancer.dispatch`.
     :param reports: is told what connections show of their backends.
     :param gate: is shut while there are as many connections as there may be.
     :ivar connections: by number, all that there are, those included that have no backend yet.
@@ -53,7 +54,7 @@ class ProxyFactory(Factory):
         self,
         clock: IReactorTime,
         settings: BalancerSettings,
-        place: Callable[[Any], "Deferred[None]"],
+        place: Callable[[Any, Sequence[Backend]], "Deferred[None]"],
         reports: Reports,
         gate: Gate | None = None,
     ) -> None:

@@ -29,7 +29,7 @@ class Sockets:
     :param port: which accepted it.
     """
 
-    __slots__ = ("_address", "_client", "_connection", "_port", "_server", "_silent", "_unsent", "factory")
+    __slots__ = ("_address", "_client", "_connection", "_last", "_port", "_server", "_silent", "_unsent", "factory")
 
     def __init__(self, connection: Connection, accepted: socket.socket, address: Any, port: Any) -> None:
         self.factory = connection.factory
@@ -38,6 +38,8 @@ class Sockets:
         self._port = port
         self._client = End(port.reactor, accepted, self)
         self._server: End | None = None
+        # That of a backend which went at once.
+        self._last: End | None = None
         self._silent: Any = None
         self._unsent = 0
 
@@ -96,14 +98,18 @@ class Sockets:
 
     def peer_ended(self, end: End) -> None:
         if end is not self._client:
-            self._connection.blame("backend closed")
+            if not self._begin_anew():
+                self._connection.blame("backend closed")
             return
         self._connection.blame("client closed")
         if self._server is None and not _readable(end.socket):
             self._silent = self.factory.clock.callLater(SILENT_END, self._leave)
 
     def peer_reset(self, end: End) -> None:
-        self._connection.blame("client reset" if end is self._client else "backend reset")
+        if end is self._client:
+            self._connection.blame("client reset")
+        elif not self._begin_anew():
+            self._connection.blame("backend reset")
 
     def lingers(self, end: End) -> None:
         self._unsent = self._waiting
@@ -156,6 +162,9 @@ class Sockets:
         It cannot go on without this process.
         """
 
+    def part(self) -> None:
+        self._client.outlive(self._last)
+
     def abort(self) -> None:
         self._client.abort()
         if self._server is not None:
@@ -163,6 +172,20 @@ class Sockets:
         self.closed()
 
     # Ours
+
+    def _begin_anew(self) -> bool:
+        """
+        The backend has gone: wait for another one, if the client need not know.
+        """
+        server = self._server
+        if server is None or self._client.has_ended or not self._connection.try_another():
+            return False
+        self._server, self._last = None, server
+        server.close()
+        self.factory.young.clear(self)
+        self._client.part()
+        self._connection.place_again()
+        return True
 
     @property
     def _waiting(self) -> int:

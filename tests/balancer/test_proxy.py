@@ -342,6 +342,35 @@ class Guarantees(Balanced):
         await self.until(lambda: not self.factory.connections)
         self.assertEqual((slow.cancelled, second.active), (1, 0))
 
+    async def test_another_after_one_that_closed_at_once(self) -> None:
+        """
+        A client that has said nothing yet does not notice a backend that closes at once, or resets, beside a good one.
+        """
+        other = self.listen()
+        good = Backend("b", f"tcp:127.0.0.1:{other.getsockname()[1]}")
+        routes = {self.backend: self.route, good: RelayRoute(self.reactor, good, None)}
+        self.dispatch._route_of = routes.__getitem__
+        for leave in (Peer.close, Peer.reset):
+            self.reports.told.clear()
+            client, backend = await self.pair()
+            if good not in self.pool:
+                self.pool.add(good)
+            leave(backend)
+            accepted, _ = await deferToThread(other.accept)
+            backend = Peer(accepted)
+            self.addCleanup(backend.close)
+            self.assertEqual((self.backend.active, good.active), (0, 1))
+            await client.send(b"hello")
+            self.assertEqual(await backend.read(5), b"hello")
+            await backend.send(b"HELLO")
+            backend.close()
+            self.assertEqual(await client.read_to_end(), b"HELLO")
+            client.close()
+            await self.until(lambda: not self.factory.connections)
+            self.assertEqual(self.reports.told, [("a", "closed at once"), ("b", "served")])
+            self.pool.remove(good)
+        self.assertEqual((good.active, dict(self.factory.causes)), (0, {"backend closed": 2}))
+
     async def test_proxy_header(self) -> None:
         """
         On request the backend is told first where the client is.

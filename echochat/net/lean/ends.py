@@ -227,6 +227,13 @@ class End:
         self.arm()
         other.arm()
 
+    def part(self) -> None:
+        """
+        The other end is closed, and another one may come: wait for it.
+        """
+        self.other = None
+        self._ask(PEER_ENDED)
+
     def finish(self) -> None:
         """
         Send the end, after what waits.
@@ -246,6 +253,18 @@ class End:
         if self.number >= 0 and self.socket.family != socket.AF_UNIX:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+
+    def outlive(self, other: "End | None") -> None:
+        """
+        Take what waits, and throw away what still comes.
+
+        :param other: the other end, which is closed.
+        """
+        self.other = other
+        self.finish()
+        if self.is_open:
+            self._owner.lingers(self)
+            self.arm()
 
     def close(self) -> None:
         """
@@ -468,13 +487,4 @@ class End:
             other.abort()
             self._owner.closed()
         else:
-            other.outlive()
-
-    def outlive(self) -> None:
-        """
-        The other end is closed: take what waits, and throw away what still comes.
-        """
-        self.finish()
-        if self.is_open:
-            self._owner.lingers(self)
-            self.arm()
+            other.outlive(self)
