@@ -3,6 +3,7 @@ Balancers as the benchmarks see them: each relays to servers that are started be
 """
 
 import functools
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.compiling import compiled
-from bench.echoes import TWISTD, version_here
+from bench.echoes import TWISTD, echochat, version_here
 from bench.machine import raise_descriptor_limit
 from bench.programs import absent, dotted, program_path, version
 from bench.running import Running, Server
+
+HANDOFF = "handoff"
+"""The socket, in a server's folder, over which it is handed connections."""
 
 _MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 """Where Debian's libnginx-mod-stream puts it."""
@@ -150,10 +154,33 @@ def _lb_absent() -> str | None:
     return "there is no echochat-lb yet" if asked.returncode else None
 
 
-def _lb_relay(port: int, folder: Path, behind: Sequence[Running]) -> Sequence[str]:
-    daemon = [sys.executable, TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat-lb"]
-    backends = [f"--backend=s{number}=tcp:127.0.0.1:{each.port}" for number, each in enumerate(behind)]
-    return [*daemon, "--listen", f"tcp:{port}:interface=127.0.0.1", *backends]
+def _lb_relay(endpoint: Callable[[Running, Path], str]) -> Relay:
+    def relay(port: int, folder: Path, behind: Sequence[Running]) -> Sequence[str]:
+        daemon = [sys.executable, TWISTD, "-n", "--pidfile=", f"--logfile={folder / 'log'}", "echochat-lb"]
+        backends = [f"--backend=s{number}={endpoint(each, folder)}" for number, each in enumerate(behind)]
+        return [*daemon, "--listen", f"tcp:{port}:interface=127.0.0.1", *backends]
+
+    return relay
 
 
-ECHOCHAT_LB = Kind("echochat-lb", _lb_relay, _lb_absent, version_here)
+def _on_its_port(server: Running, folder: Path) -> str:
+    return f"tcp:127.0.0.1:{server.port}"
+
+
+def _on_its_socket(server: Running, folder: Path) -> str:
+    # Both run in a folder of their own. Of a UNIX socket's path there may be 107 bytes.
+    return f"handoff:{os.path.relpath(server.folder / HANDOFF, folder)}"
+
+
+ECHOCHAT_LB = Kind("echochat-lb", _lb_relay(_on_its_port), _lb_absent, version_here)
+ECHOCHAT_LB_HANDOFF = Kind("echochat-lb, handed off", _lb_relay(_on_its_socket), _lb_absent, version_here)
+"""Passes the accepted socket on, to servers that listen for that."""
+
+HANDED_ECHO = Server(
+    "echo on lean transports",
+    lambda port, _: [sys.executable, "-m", "bench.servers.handed_echo", f"tcp:{port}", f"handoff:{HANDOFF}"],
+)
+"""What the C echo does, for connections that are handed over."""
+
+ECHOCHAT_WORKER = echochat("--listen", f"handoff:{HANDOFF}", "--history", "memory:", "--first-line", "0")
+"""This checkout's server, for connections that come to its port and for those that are handed over."""

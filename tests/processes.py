@@ -217,14 +217,16 @@ def start_program(
     *command: str,
     environment: Mapping[str, str] | None = None,
     directory: str | None = None,
+    terminal: bool = False,
 ) -> Program:
     """
     Start a program; what is left of it when the test ends is killed.
 
     :param environment: what it finds in its environment besides ours.
     :param directory: where it runs; otherwise where the test does.
+    :param terminal: it finds a terminal, and not pipes.
     """
-    return _kill_after(test, Program(command, environment or {}, directory))
+    return _kill_after(test, Program(command, environment or {}, directory, terminal))
 
 
 def start_in_terminal(test: TestCase, *command: str) -> Program:

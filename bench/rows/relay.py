@@ -1,13 +1,23 @@
 """
-Rows 6 and 7: lines that pass through a balancer, to an echo server and back.
+Rows 6, 7 and 9: lines that pass through a balancer to a server and back, and those of connections that a balancer has
+handed to a server on the same machine, so that they need not pass through it.
 """
 
 from collections.abc import Callable
 
-from bench.balancers import ECHOCHAT_LB, HAPROXY, HAPROXY_SPLICE, NGINX, Kind, balanced
+from bench.balancers import (
+    ECHOCHAT_LB,
+    ECHOCHAT_LB_HANDOFF,
+    ECHOCHAT_WORKER,
+    HAPROXY,
+    HAPROXY_SPLICE,
+    NGINX,
+    Kind,
+    balanced,
+)
 from bench.loadgen import lg
 from bench.row import Entry, Goal, Row
-from bench.running import Running
+from bench.running import Running, Server
 
 
 def _echo(figure: str, connections: int, size: int) -> Callable[[Running, float], float]:
@@ -21,8 +31,9 @@ def _echo(figure: str, connections: int, size: int) -> Callable[[Running, float]
     return trial
 
 
-def _entries(kinds: tuple[Kind, ...], figure: str, connections: int, size: int) -> tuple[Entry, ...]:
-    return tuple(Entry(kind.name, balanced(kind), _echo(figure, connections, size)) for kind in kinds)
+def _entries(kinds: tuple[Kind, ...], figure: str, connections: int, size: int, *behind: Server) -> tuple[Entry, ...]:
+    trial = _echo(figure, connections, size)
+    return tuple(Entry(kind.name, balanced(kind, None, *behind), trial) for kind in kinds)
 
 
 ROWS = (
@@ -39,5 +50,12 @@ ROWS = (
         "MB/s",
         _entries((ECHOCHAT_LB, HAPROXY_SPLICE, HAPROXY, NGINX), "MBps", 20, 65536),
         (Goal(ECHOCHAT_LB.name, 1.0, HAPROXY_SPLICE.name),),
+    ),
+    Row(
+        9,
+        "echo by one echochat behind a balancer, 50 connections, one line of 32 bytes in flight",
+        "lines/s",
+        _entries((ECHOCHAT_LB_HANDOFF, HAPROXY, NGINX), "lines_per_s", 50, 32, ECHOCHAT_WORKER),
+        (Goal(ECHOCHAT_LB_HANDOFF.name, 1.3, HAPROXY.name),),
     ),
 )

@@ -62,7 +62,7 @@ def scenarios() -> Iterator[tuple[int, str, type[ScenarioCase], str]]:
                 found += [
                     (test.scenario, test.title, case, name)
                     for name, test in vars(case).items()
-                    if name.startswith("test_")
+                    if hasattr(test, "scenario")
                 ]
     yield from sorted(found, key=lambda each: each[0])
 
