@@ -5,17 +5,20 @@ Tests for :mod:`echochat.balancer.proxy`, and what carries its connections: :mod
 
 import contextlib
 import os
+import shutil
 import socket
 import ssl
+import tempfile
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import gatherResults
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 from echochat.balancer import halves, sockets
 from echochat.balancer.backends import Backend, Mode
@@ -408,6 +411,31 @@ class SocketTests(OverSockets, Guarantees, TestCase):
     """
     Two plain sockets.
     """
+
+    async def test_other_families(self) -> None:
+        """
+        A backend may be on a UNIX socket, and a client come over IPv6.
+        """
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        listening = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listening.close)
+        listening.bind(f"{folder}/s")
+        listening.listen()
+        self.server = listening
+        self.route = RelayRoute(self.reactor, Backend("a", f"unix:{folder}/s"), "v2")
+        try:
+            self._port = self.reactor.listenTCP(0, self.factory, interface="::1")
+        except CannotListenError:
+            raise SkipTest("this machine has no IPv6") from None
+        client, backend = await self.pair()
+        header = await backend.read(16 + 36)
+        self.assertEqual(header[13:32], b"\x21\0\x24" + socket.inet_pton(socket.AF_INET6, "::1"))
+        sending = send_chunks(client, 6, 10 << 20)
+        self.assertEqual(await read_checksum(backend), await sending)
+        backend.reset()
+        self.assertEqual(await client.read_to_end(), b"")
+        await self.over("client closed")
 
     async def test_socket_that_another_process_has(self) -> None:
         """

@@ -25,27 +25,15 @@ list of ends that are not finished).
 """
 
 import errno
-import fcntl
 import select
 import socket
-import struct
-import termios
-from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Protocol
 
 from twisted.python.failure import Failure
 
 from echochat.net.lean.pipes import Pipe, shared_pipe
-
-IN: Final = select.EPOLLIN
-OUT: Final = select.EPOLLOUT
-NOW: Final = socket.MSG_DONTWAIT
-"""
-A socket that was accepted blocks, and to change that would be one more system call for each.
-"""
-
-PEER_ENDED: Final = select.EPOLLRDHUP
+from echochat.net.lean.watched import IN, NOW, OUT, PEER_ENDED, Watched
 
 SMALL: Final = 16_384
 """
@@ -56,8 +44,6 @@ MOST_KEPT: Final = 262_144
 """
 What is taken from any end at once, and so what is kept for the other at most.
 """
-
-_RESET: Final = struct.pack("ii", 1, 0)
 
 _LATER: Final = frozenset((errno.EAGAIN, errno.EINTR))
 
@@ -99,56 +85,40 @@ class Owner(Protocol):
         """
 
 
-class End:
+class End(Watched):
     """
     One socket of a pair.
 
     :param reactor: a :class:`echochat.net.lean.LeanReactor`.
     :param connected: a socket; it may be one that blocks.
-    :ivar number: the socket's.
     :ivar other: the other socket; None: there is none yet.
     :ivar received: bytes that came from its peer.
-    :ivar waiting: what it has not taken yet.
     :ivar has_ended: its peer sends nothing more.
     """
 
     __slots__ = (
-        "_events",
-        "_is_shared",
         "_owner",
         "_pipe",
-        "_reactor",
         "_recv",
         "_send",
         "_writing",
         "has_ended",
-        "number",
         "other",
         "received",
-        "socket",
-        "waiting",
     )
 
     def __init__(self, reactor: Any, connected: socket.socket, owner: Owner) -> None:
-        self._reactor = reactor
+        super().__init__(reactor, connected)
         self._owner = owner
-        self._events = -1
-        self._is_shared = False
         self._writing = Writing.OPEN
         self._pipe: Pipe | None = None
-        self.socket: Any = connected
-        self.number = connected.fileno()
         self._recv = connected.recv
         self._send = connected.send
         self.other: End | None = None
         self.received = 0
-        self.waiting: bytes = b""
         self.has_ended = False
 
     # Called by the dispatcher
-
-    def fileno(self) -> int:
-        return self.number
 
     def doRead(self) -> None:
         other = self.other
@@ -204,12 +174,6 @@ class End:
 
     # Called by the owner
 
-    def watch_for_the_end(self) -> None:
-        """
-        Read nothing; tell when the peer goes.
-        """
-        self._ask(PEER_ENDED)
-
     def join(self, other: "End", first: bytes) -> None:
         """
         Relay between both, from now on.
@@ -244,16 +208,6 @@ class End:
         if not self.waiting:
             self._send_the_end()
 
-    def keep_alive(self, idle: int) -> None:
-        """
-        Have the kernel ask a silent peer whether it is there.
-
-        :param idle: after so many seconds.
-        """
-        if self.number >= 0 and self.socket.family != socket.AF_UNIX:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
-
     def outlive(self, other: "End | None") -> None:
         """
         Take what waits, and throw away what still comes.
@@ -266,67 +220,7 @@ class End:
             self._owner.lingers(self)
             self.arm()
 
-    def close(self) -> None:
-        """
-        Close, whatever waits.
-        """
-        if self.number >= 0:
-            if self._is_shared:
-                self._part()
-            self._reactor.closing(self)
-            self.number = -1
-            self.waiting = b""
-            self.socket.close()
-
-    def share(self) -> None:
-        """
-        Another process may have this socket as well, for as long as it likes.
-        """
-        self._is_shared = True
-
-    def abort(self) -> None:
-        """
-        Close with a reset; where another process has the socket, with an end.
-        """
-        if self.number >= 0:
-            if self.socket.family != socket.AF_UNIX:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.close()
-
-    def release(self) -> socket.socket:
-        """
-        Give the socket away.
-        """
-        self._reactor.forget(self)
-        self.number = -1
-        released: socket.socket = self.socket
-        return released
-
-    @property
-    def is_open(self) -> bool:
-        """
-        Whether it is not closed.
-        """
-        return self.number >= 0
-
-    @property
-    def unsent(self) -> int:
-        """
-        What it has not taken yet of what it was sent, in bytes: that which waits here, and in the kernel.
-        """
-        answer = fcntl.ioctl(self.number, termios.TIOCOUTQ, b"\0\0\0\0")
-        return len(self.waiting) + int(struct.unpack("i", answer)[0])
-
     # Ours
-
-    def _part(self) -> None:
-        """
-        Closing is not enough where another process has the socket: the peer would hear nothing of it, and the kernel go
-        on to tell of a descriptor that is not ours any more, for ever.
-        """
-        self._reactor.forget(self)
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
 
     def arm(self) -> None:
         """
@@ -337,15 +231,6 @@ class End:
         if not self.has_ended and (other is None or not other.waiting):
             events |= IN
         self._ask(events)
-
-    def _ask(self, events: int) -> None:
-        if events == self._events or self.number < 0:
-            return
-        if self._events < 0:
-            self._reactor.watch(self, events)
-        else:
-            self._reactor.change(self, events)
-        self._events = events
 
     def _begin_bulk(self, other: "End") -> None:
         """
@@ -461,17 +346,6 @@ class End:
         if error.errno not in _LATER:
             self._be_reset()
         return 0
-
-    def _ask_nothing(self, event: int) -> None:
-        """
-        Nothing can be done about this event now.
-        """
-        if event & select.EPOLLHUP:
-            # Both directions have ended, and the kernel would tell so for ever.
-            self._reactor.forget(self)
-            self._events = -1
-        else:
-            self._ask(0)
 
     def _be_reset(self) -> None:
         if self.number < 0:
