@@ -31,10 +31,11 @@ class ProgressGuarantees(Run):
         waiting = unsent(recorder.transport)
         self.assertGreater(waiting, 7 * MEGABYTE)
         await self.round_trip()
-        # The peer takes nothing.
-        self.assertEqual(unsent(recorder.transport), waiting)
+        # The peer takes nothing; its kernel may find room for a little more, which a probe of the closed window brings.
+        later = unsent(recorder.transport)
+        self.assertLess(waiting - later, SMALL)
         await peer.read(MEGABYTE)
-        self.assertLess(unsent(recorder.transport), waiting)
+        self.assertLess(unsent(recorder.transport), later - MEGABYTE // 2)
         await peer.read(7 * MEGABYTE)
         await self.until(lambda: unsent(recorder.transport) == 0)
 
