@@ -81,7 +81,7 @@ class HandoffRoute:
         passage = Passage(client, carrier, self._channel)
         try:
             passage.begin()
-        except (NotTaken, OSError):
+        except NotTaken:
             return fail()
         return passage.opening
 
@@ -123,7 +123,6 @@ class Passage:
         Hand the client over.
 
         :raises NotTaken: the worker is not there, or takes none now.
-        :raises OSError: the kernel does not pass this socket.
         """
         assert self._sockets is not None
         self._number = self._channel.hand(self._sockets.lend().fileno(), self)

@@ -8,6 +8,8 @@ from typing import Final
 from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost, TimeoutError
 from twisted.python.failure import Failure
 
+from echochat.net.handoff.passengers import Unwilling
+
 _OURS: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE)
 )
@@ -36,9 +38,11 @@ def why(failure: Failure) -> str:
 
 def is_our_own(failure: Failure) -> bool:
     """
-    Whether this machine is at its limits, of descriptors, of ports or of connections that wait to be accepted: no
-    backend must count as down because of that.
+    Whether this machine is at its limits, of descriptors, of ports or of connections that wait to be accepted, or the
+    backend has said that it has no room: none must count as down because of that.
     """
+    if failure.check(Unwilling) is not None:
+        return True
     number = getattr(failure.value, "osError", None)
     if number is None and isinstance(failure.value, OSError):
         number = failure.value.errno

@@ -12,6 +12,7 @@ from echochat.net.handoff.adopting import Over, take
 from echochat.net.handoff.frames import (
     EVERYBODY,
     FROM_BALANCER,
+    MOST_TOGETHER,
     VERSION,
     Alive,
     Complete,
@@ -117,32 +118,29 @@ class Channel:
     # Called by the records
 
     def received(self, record: bytes, descriptors: Sequence[int]) -> None:
-        frames = decode(record, FROM_BALANCER)
         try:
-            frame = next(frames)
-            if isinstance(frame, Hand) != bool(descriptors):
+            frames = list(decode(record, FROM_BALANCER))
+            hands = [frame for frame in frames if isinstance(frame, Hand)]
+            if len(hands) != len(descriptors) or (hands and len(hands) < len(frames)):
                 raise FrameError("a descriptor comes with each Hand, and with nothing else")
-            if isinstance(frame, Hand) and len(record) > len(encode(frame)):
-                raise FrameError("a Hand stands alone")
+            if hands and self._balancer is None:
+                raise FrameError("a balancer says Hello first")
         except FrameError:
             close_all(descriptors)
             raise
-        if isinstance(frame, Hand):
-            self._hand(frame, take(descriptors[0]))
-            return
-        self._hear(frame)
-        for each in frames:
-            self._hear(each)
+        if hands:
+            self._consider(hands, descriptors)
+        else:
+            for frame in frames:
+                self._hear(frame)
 
     def turn_over(self) -> None:
         if self._held:
-            for number, _ in self._held:
-                self._records.post(encode(Taken(number)))
             self.flush()
 
     def drained(self) -> None:
         self._records.start_reading()
-        self._take()
+        self.flush()
         self._leave_when_done()
 
     def lost(self, why: str) -> None:
@@ -218,7 +216,7 @@ class Channel:
             if transport is not None:
                 transport.abortConnection()
         else:
-            raise FrameError("a Hand stands alone")
+            raise FrameError("a Hand comes with others of its kind")
 
     def _welcome(self, hello: Hello) -> None:
         if hello.version != VERSION:
@@ -231,24 +229,30 @@ class Channel:
             self.tell(Alive(number))
         self.tell(Complete(len(balancer.alive)))
 
-    def _hand(self, hand: Hand, handed: socket.socket) -> None:
+    def _consider(self, hands: Sequence[Hand], descriptors: Sequence[int]) -> None:
         willing = self._worker.willing
-        if self._balancer is None:
-            handed.close()
-            raise FrameError("a balancer says Hello first")
-        if willing is Willing.OPEN:
-            self._held.append((hand.number, handed))
-        else:
-            handed.close()
-            self.tell(Refused(hand.number, willing))
+        for at, hand in enumerate(hands):
+            try:
+                handed = take(descriptors[at])
+            except FrameError:
+                close_all(descriptors[at + 1 :])
+                raise
+            if willing is Willing.OPEN:
+                self._held.append((hand.number, handed))
+            else:
+                handed.close()
+                self.tell(Refused(hand.number, willing))
 
     def _take(self) -> None:
         """
-        The balancer knows that these are ours now.
+        Say that these are ours, and serve them when that is in the kernel's hands.
         """
-        held, self._held = self._held, []
         balancer = self._balancer
-        if balancer is None:
-            return
-        for number, handed in held:
-            self._worker.adopt(handed, number, balancer)
+        while self._held and balancer is not None:
+            some = self._held[:MOST_TOGETHER]
+            if not self._records.send(b"".join([encode(Taken(number)) for number, _ in some])):
+                self._records.stop_reading()
+                return
+            del self._held[: len(some)]
+            for number, handed in some:
+                self._worker.adopt(handed, number, balancer)

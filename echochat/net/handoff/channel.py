@@ -79,7 +79,6 @@ class Channel:
 
         :return: its number.
         :raises NotTaken: the worker is not there, or takes none now.
-        :raises OSError: the kernel does not pass this descriptor.
         """
         link = self._link
         if link is None or link.willing is not Willing.OPEN:

@@ -3,8 +3,8 @@ What a balancer and a worker say to each other about the sockets that one passes
 
 They speak in records over a UNIX socket of type ``SOCK_SEQPACKET``: the kernel keeps a record together, and a
 descriptor with the record that it came with. A record is one or more frames, a frame is a byte that tells its kind and
-fields of fixed size in network order. A :class:`Hand` stands alone in its record, which has exactly one descriptor;
-no other record has any.
+fields of fixed size in network order. A record with a :class:`Hand` has nothing else but more of them, and as many
+descriptors, in their order; no other record has any.
 
 | from the balancer | |
 | --- | --- |
@@ -39,6 +39,11 @@ VERSION: Final = 1
 MOST_RECORD: Final = 8_192
 """
 Bytes that a record has at most: what is read at once.
+"""
+
+MOST_TOGETHER: Final = 64
+"""
+Connections that are handed over in one record at most; the kernel passes 253.
 """
 
 TOKEN: Final = 16
@@ -231,14 +236,12 @@ _PACKED: Final[Mapping[type[Any], Callable[..., bytes]]] = {
     for letter, (layout, kind) in table.items()
 }
 
-_ENUMS: Final[Mapping[type[Any], type[IntEnum]]] = {
-    Welcome: Willing,
-    Refused: Willing,
-    Situation: Willing,
-    Ended: End,
+_WORDS: Final[Mapping[type[Any], Mapping[int, IntEnum]]] = {
+    **{kind: {int(each): each for each in Willing} for kind in (Welcome, Refused, Situation)},
+    Ended: {int(each): each for each in End},
 }
 """
-What the last field of some frames is.
+What the last field of some frames stands for.
 """
 
 
@@ -268,11 +271,11 @@ def decode(record: bytes, table: Mapping[int, tuple[Struct, type[Any]]]) -> Iter
             frame = kind._make(layout.unpack_from(record, at + 1))
         except struct.error:
             raise FrameError(f"a frame is cut off: {kind.__name__}") from None
-        enum = _ENUMS.get(kind)
-        if enum is not None:
-            try:
-                frame = kind(*frame[:-1], enum(frame[-1]))
-            except ValueError:
-                raise FrameError(f"{kind.__name__} ends in {frame[-1]}, which means nothing") from None
+        words = _WORDS.get(kind)
+        if words is not None:
+            word = words.get(frame[-1])
+            if word is None:
+                raise FrameError(f"{kind.__name__} ends in {frame[-1]}, which means nothing")
+            frame = kind(*frame[:-1], word)
         yield frame
         at += 1 + layout.size

@@ -5,6 +5,7 @@ One connection to a worker, from the balancer's side: what was handed over on it
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from txaio.tx import make_logger
 from echochat.net.handoff.frames import (
     EVERYBODY,
     FROM_WORKER,
+    MOST_TOGETHER,
     VERSION,
     Alive,
     Complete,
@@ -84,14 +86,16 @@ class Link:
         self._told_alive: set[int] = set()
         # Sent, and not answered.
         self._sent: dict[int, Passenger] = {}
-        # Not sent yet, as there was no room.
+        # Not sent yet: what comes in one turn goes in one record, and if there is no room, later.
         self._queue: dict[int, tuple[int, Passenger]] = {}
+        self._sending_is_due = False
         self._withdrawn: Passenger | None = None
         self._pings: dict[int, Deferred[None]] = {}
         self._pinged = 0
         self._moves: deque[Deferred[int]] = deque()
         # Received, and not heard yet: what is received while one is heard comes after it.
         self._frames: deque[Frame] = deque()
+        self._reactor = reactor
         self._records = Records(connected, reactor, self)
         self._records.start_reading()
         self._say(Hello(VERSION, token))
@@ -114,14 +118,15 @@ class Link:
 
     def drained(self) -> None:
         while self._queue:
-            number, (descriptor, passenger) = next(iter(self._queue.items()))
+            some = [*islice(self._queue.items(), MOST_TOGETHER)]
+            record = b"".join([encode(Hand(number)) for number, _ in some])
             try:
-                if not self._records.send(encode(Hand(number)), descriptor):
+                if not self._records.send(record, [descriptor for _, (descriptor, _) in some]):
                     return
             except OSError as error:
-                del self._queue[number]
-                passenger.refused(NotTaken(f"the socket cannot be passed: {error.strerror}"))
-            else:
+                self._refuse(some, Unwilling(f"the socket cannot be passed: {error.strerror}"))
+                continue
+            for number, (_, passenger) in some:
                 del self._queue[number]
                 self._sent[number] = passenger
 
@@ -153,14 +158,13 @@ class Link:
 
     def hand(self, number: int, descriptor: int, passenger: Passenger) -> None:
         """
-        Hand a connection over.
-
-        :raises OSError: the kernel does not pass this descriptor.
+        Hand a connection over, at the end of this turn, with the others that come in it: to wake the worker for each
+        costs more than all the rest.
         """
-        if not self._queue and self._records.send(encode(Hand(number)), descriptor):
-            self._sent[number] = passenger
-        else:
-            self._queue[number] = (descriptor, passenger)
+        self._queue[number] = (descriptor, passenger)
+        if not self._sending_is_due:
+            self._sending_is_due = True
+            self._reactor.callLater(0, self._send_due)
 
     def withdraw(self, number: int) -> None:
         """
@@ -219,6 +223,16 @@ class Link:
         self._records.close(why)
 
     # Ours
+
+    def _send_due(self) -> None:
+        self._sending_is_due = False
+        self.drained()
+
+    def _refuse(self, some: list[tuple[int, tuple[int, Passenger]]], why: NotTaken) -> None:
+        for number, _ in some:
+            del self._queue[number]
+        for _, (_, passenger) in some:
+            passenger.refused(why)
 
     def _say(self, frame: Frame) -> None:
         self._records.post(encode(frame))

@@ -14,18 +14,19 @@ from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echochat.net.handoff.frames import MOST_RECORD, FrameError
+from echochat.net.handoff.frames import MOST_RECORD, MOST_TOGETHER, FrameError
 
 TURN: Final = 64
 """
 Records that are read in one turn: the others' turn comes then.
 """
 
-_FLAGS: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_CUT: Final = socket.MSG_TRUNC | socket.MSG_CTRUNC
-# Room for one descriptor, and for a second that must not be there; the kernel closes any more.
+# Numbers, and not the enumerations that Python has for them: those cost a microsecond each time.
+_FLAGS: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_CUT: Final = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _SIZE: Final = array.array("i").itemsize
-_SPACE: Final = socket.CMSG_SPACE(_SIZE)
+# Of more descriptors than these the kernel keeps none, and tells so.
+_SPACE: Final = socket.CMSG_SPACE(MOST_TOGETHER * _SIZE)
 # Of the longest kind that fit into a record.
 _FRAMES: Final = MOST_RECORD // 32
 _GONE: Final = (BrokenPipeError, ConnectionResetError, ConnectionRefusedError)
@@ -149,21 +150,21 @@ class Records:
                 return
             del waiting[:count]
 
-    def send(self, record: bytes, descriptor: int | None = None) -> bool:
+    def send(self, record: bytes, descriptors: Sequence[int] = ()) -> bool:
         """
-        Send a record, now. One with a descriptor must not overtake what waits.
+        Send a record, now.
 
         :return: False: there is no room, and :meth:`Receiver.drained` tells when there may be; or the other side has
             closed, and :meth:`Receiver.lost` tells soon.
-        :raises OSError: the kernel does not pass this descriptor.
+        :raises OSError: the kernel does not pass these descriptors.
         """
         if not self._open or self._is_broken:
             return False
         try:
-            if descriptor is None:
+            if not descriptors:
                 self._socket.send(record)
             else:
-                rights = array.array("i", [descriptor])
+                rights = array.array("i", descriptors)
                 self._socket.sendmsg([record], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         except (BlockingIOError, InterruptedError):
             self._reactor.addWriter(self)
@@ -213,9 +214,9 @@ class Records:
             self._lose(self._why)
             return False
         try:
-            if flags & _CUT or len(descriptors) > 1:
+            if flags & _CUT:
                 close_all(descriptors)
-                raise FrameError("a record is too long, or has more than one descriptor")
+                raise FrameError("a record is too long, or has too many descriptors")
             self._receiver.received(record, descriptors)
         except FrameError as error:
             self._lose(str(error))

@@ -14,10 +14,12 @@ from twisted.trial.unittest import TestCase
 
 from echochat.net.gate import Gate
 from echochat.net.handoff import channel as channel_module
+from echochat.net.handoff import links
 from echochat.net.handoff.channel import Channel
 from echochat.net.handoff.frames import (
     FROM_BALANCER,
     MOST_RECORD,
+    MOST_TOGETHER,
     TOKEN,
     VERSION,
     Alive,
@@ -109,7 +111,7 @@ class RawWorker:
         """
 
         def hear() -> list[Any]:
-            record, taken, _, _ = socket.recv_fds(channel, MOST_RECORD, 8)
+            record, taken, _, _ = socket.recv_fds(channel, MOST_RECORD, MOST_TOGETHER)
             self.taken += taken
             return list(decode(record, FROM_BALANCER)) if record else []
 
@@ -208,6 +210,16 @@ class Guarantees(Run):
         self.tokens = [*getattr(self, "tokens", []), hello.token]
         say(channel, Welcome(VERSION, token, Willing.OPEN), *map(Alive, alive), Complete(len(alive)))
         return channel
+
+    async def hand(self, channel: Channel, *travellers: Traveller) -> list[int]:
+        """
+        Hand connections over, and let the turn end in which that is done.
+
+        :return: their numbers.
+        """
+        numbers = [channel.hand(self.clients.pair()[1].fileno(), each) for each in travellers]
+        await self.a_turn()
+        return numbers
 
     def traveller(self) -> Traveller:
         """
@@ -325,19 +337,19 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         travellers = [self.traveller() for _ in range(3)]
-        pairs = [self.clients.pair() for _ in travellers]
-        for (_, accepted), traveller in zip(pairs, travellers, strict=True):
-            channel.hand(accepted.fileno(), traveller)
-        self.assertEqual(await raw.hear(end), [Hand(1)])
-        self.assertEqual(await raw.hear(end), [Hand(2)])
+        client, accepted = self.clients.pair()
+        await self.hand(channel, *travellers[:2])
+        channel.hand(accepted.fileno(), travellers[2])
+        await self.a_turn()
+        self.assertEqual(await raw.hear(end), [Hand(1), Hand(2)])
         say(end, Taken(1))
         # It has not even read the third: closing resets its channel, and what it had said is heard all the same.
         raw.close()
         await self.witness.until(lambda: len([each for each in travellers if each.told]) == 3)
         await self.witness.until(lambda: len(travellers[0].told) == 2)
         self.assertEqual([each.told for each in travellers], [["taken", (-1, -1, None)], ["refused"], ["refused"]])
-        pairs[2][0].sendall(b"still here")
-        self.assertEqual(pairs[2][1].recv(20), b"still here")
+        client.sendall(b"still here")
+        self.assertEqual(accepted.recv(20), b"still here")
 
     async def test_withdrawn(self) -> None:
         """
@@ -349,10 +361,9 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         early, late, other = self.traveller(), self.traveller(), self.traveller()
-        for traveller in (early, late, other):
-            number = channel.hand(self.clients.pair()[1].fileno(), traveller)
+        numbers = await self.hand(channel, early, late, other)
         say(end, Taken(1))
-        channel.withdraw(number - 1)
+        channel.withdraw(numbers[1])
         self.assertEqual((early.told, late.told, other.told), (["taken"], [], ["refused"]))
         with self.assertRaises(BrokenPipeError):
             say(end, Taken(2))
@@ -373,7 +384,7 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         traveller = self.traveller()
-        number = channel.hand(self.clients.pair()[1].fileno(), traveller)
+        [number] = await self.hand(channel, traveller)
         say(end, Taken(number))
         channel.withdraw(number)
         self.assertEqual(traveller.told, ["taken"])
@@ -390,7 +401,7 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         first, second, third = self.traveller(), self.traveller(), self.traveller()
-        numbers = [channel.hand(self.clients.pair()[1].fileno(), each) for each in (first, second, third)]
+        numbers = await self.hand(channel, first, second, third)
         self.patch(first, "taken", lambda: channel.withdraw(numbers[2]))
         say(end, Taken(1), Taken(2), Taken(3))
         await self.witness.until(lambda: third.told)
@@ -406,8 +417,7 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         travellers = [self.traveller() for _ in range(3)]
-        for traveller in travellers:
-            channel.hand(self.clients.pair()[1].fileno(), traveller)
+        await self.hand(channel, *travellers)
         say(end, Taken(1), Taken(2), Taken(3))
         await self.witness.until(lambda: travellers[2].told)
         end.close()
@@ -427,7 +437,7 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         traveller = self.traveller()
-        channel.hand(self.clients.pair()[1].fileno(), traveller)
+        await self.hand(channel, traveller)
         say(end, Taken(1))
         await self.witness.until(lambda: traveller.told)
         end.close()
@@ -494,7 +504,7 @@ class Guarantees(Run):
         say(end, Moved(3), Moved(9))
         self.assertEqual((await some, await everybody), (3, 9))
         traveller = self.traveller()
-        number = channel.hand(self.clients.pair()[1].fileno(), traveller)
+        [number] = await self.hand(channel, traveller)
         await raw.hear(end)
         say(end, Taken(number))
         await self.witness.until(lambda: traveller.told)
@@ -544,8 +554,10 @@ class Guarantees(Run):
         end = await self.meet(raw)
         await self.until_ready(channel)
         _, accepted = self.clients.pair()
+        self.patch(links, "MOST_TOGETHER", 1)
         travellers = [self.traveller() for _ in range(600)]
         numbers = [channel.hand(accepted.fileno(), each) for each in travellers]
+        await self.a_turn()
         assert channel._link is not None
         self.assertTrue(channel._link._queue, "the kernel took all of them: the test shows nothing")
         channel.withdraw(numbers[-1])
@@ -558,6 +570,44 @@ class Guarantees(Run):
         await self.witness.until(lambda: travellers[-2].told)
         self.assertEqual([each.told for each in travellers[:-1]], [["taken"]] * 599)
         self.assertEqual(travellers[-1].told, [])
+
+    async def test_together(self) -> None:
+        """
+        Connections that come in one turn go in one record, in their order, up to so many; one that is withdrawn before
+        is not among them.
+        """
+        raw = self.worker()
+        channel = self.channel()
+        end = await self.meet(raw)
+        await self.until_ready(channel)
+        travellers = [self.traveller() for _ in range(MOST_TOGETHER + 3)]
+        pairs = [self.clients.pair() for _ in travellers]
+        numbers = [channel.hand(accepted.fileno(), each) for (_, accepted), each in zip(pairs, travellers, strict=True)]
+        channel.withdraw(numbers[1])
+        del numbers[1], pairs[1]
+        await self.a_turn()
+        self.assertEqual(await raw.hear(end), [Hand(number) for number in numbers[:MOST_TOGETHER]])
+        self.assertEqual(await raw.hear(end), [Hand(number) for number in numbers[MOST_TOGETHER:]])
+        for descriptor, (client, _) in zip(raw.taken, pairs, strict=True):
+            with socket.socket(fileno=os.dup(descriptor)) as taken:
+                self.assertEqual(taken.getpeername(), client.getsockname())
+
+    async def test_cannot_be_passed(self) -> None:
+        """
+        Sockets that the kernel does not pass are refused, which is nobody's fault, and those after them go.
+        """
+        await self.work()
+        channel = await self.connected()
+        first, second = self.traveller(), self.traveller()
+        channel.hand(1 << 20, first)
+        await self.witness.until(lambda: first.told)
+        self.assertEqual(
+            (first.told, str(first.why)), (["refused"], "the socket cannot be passed: Bad file descriptor")
+        )
+        self.assertIsInstance(first.why, Unwilling)
+        await self.hand(channel, second)
+        await self.witness.until(lambda: second.told)
+        self.assertEqual(second.told, ["taken"])
 
     async def test_of_another_user(self) -> None:
         """

@@ -17,6 +17,7 @@ from echochat.net.handoff import port as port_module
 from echochat.net.handoff.balancers import Balancer
 from echochat.net.handoff.frames import (
     EVERYBODY,
+    MOST_TOGETHER,
     TOKEN,
     VERSION,
     Alive,
@@ -207,6 +208,22 @@ class Guarantees(Run):
         self.assertEqual(len(frames), 2_000)
         self.assertEqual(descriptors(), before)
 
+    async def test_together(self) -> None:
+        """
+        Several that come in one record are taken in their order.
+        """
+        await self.serve()
+        raw = await self.greeted()
+        pairs = [self.clients.pair() for _ in range(MOST_TOGETHER)]
+        numbers = range(5, 5 + MOST_TOGETHER)
+        raw.send(b"".join(encode(Hand(number)) for number in numbers), [accepted.fileno() for _, accepted in pairs])
+        self.assertEqual(await raw.hear(MOST_TOGETHER), [Taken(number) for number in numbers])
+        await self.recorders.until_made(MOST_TOGETHER)
+        self.assertEqual(
+            [recorder.transport.client for recorder in self.recorders.made],
+            [client.getsockname() for client, _ in pairs],
+        )
+
     async def test_gone_before_it_was_taken(self) -> None:
         """
         A client that has reset its connection meanwhile is taken and ended.
@@ -388,9 +405,13 @@ class Guarantees(Run):
             (hand, []),
             (hand, [given, given]),
             (hand, [given] * 100),
+            (hand * 100, [given] * 100),
             (ping, [given]),
             (hand + hand, [given]),
+            (hand + hand, [given, 0]),
+            (hand + hand + hand, [given, 0, given]),
             (hand + ping, [given]),
+            (hand + ping, [given, given]),
             (ping + hand, [given]),
             (ping + hand, []),
             (b"", [given]),
