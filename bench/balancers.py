@@ -23,8 +23,11 @@ HANDOFF = "handoff"
 _MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 """Where Debian's libnginx-mod-stream puts it."""
 
-ECHO = Server("C echo", lambda port, _: [str(compiled("echo")), str(port)])
-"""A server that costs next to nothing, so that what is in front of it is what is measured."""
+ECHO = Server("C echo", lambda port, _: [str(compiled("echo")), str(port), HANDOFF])
+"""
+A server that costs next to nothing, so that what is in front of it is what is measured. It takes connections on its
+port, and such as are handed over.
+"""
 
 Relay = Callable[[int, Path, Sequence[Running]], Sequence[str]]
 """A balancer's command line, given the port to listen on, its folder, and the servers that it relays to."""
@@ -175,12 +178,6 @@ def _on_its_socket(server: Running, folder: Path) -> str:
 ECHOCHAT_LB = Kind("echochat-lb", _lb_relay(_on_its_port), _lb_absent, version_here)
 ECHOCHAT_LB_HANDOFF = Kind("echochat-lb, handed off", _lb_relay(_on_its_socket), _lb_absent, version_here)
 """Passes the accepted socket on, to servers that listen for that."""
-
-HANDED_ECHO = Server(
-    "echo on lean transports",
-    lambda port, _: [sys.executable, "-m", "bench.servers.handed_echo", f"tcp:{port}", f"handoff:{HANDOFF}"],
-)
-"""What the C echo does, for connections that are handed over."""
 
 ECHOCHAT_WORKER = echochat("--listen", f"handoff:{HANDOFF}", "--history", "memory:", "--first-line", "0")
 """This checkout's server, for connections that come to its port and for those that are handed over."""

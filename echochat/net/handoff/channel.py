@@ -81,7 +81,7 @@ class Channel:
         :raises NotTaken: the worker is not there, or takes none now.
         """
         link = self._link
-        if link is None or link.willing is not Willing.OPEN:
+        if link is None or (link.willing is not None and link.willing is not Willing.OPEN):
             raise self._explain()
         self._number = number = self._number + 1
         link.hand(number, descriptor, passenger)

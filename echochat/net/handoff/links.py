@@ -117,7 +117,7 @@ class Link:
         """
 
     def drained(self) -> None:
-        while self._queue:
+        while self._queue and self.willing is not None:
             some = [*islice(self._queue.items(), MOST_TOGETHER)]
             record = b"".join([encode(Hand(number)) for number, _ in some])
             try:
@@ -159,7 +159,7 @@ class Link:
     def hand(self, number: int, descriptor: int, passenger: Passenger) -> None:
         """
         Hand a connection over, at the end of this turn, with the others that come in it: to wake the worker for each
-        costs more than all the rest.
+        costs more than all the rest. Before the worker has said whether it takes connections they wait for that.
         """
         self._queue[number] = (descriptor, passenger)
         if not self._sending_is_due:
@@ -289,6 +289,10 @@ class Link:
         self._owner.welcomed(self, told)
         if self.willing is Willing.DRAINING:
             self._owner.departing(self)
+        if self.willing is Willing.OPEN:
+            self.drained()
+        else:
+            self._refuse([*self._queue.items()], Unwilling(UNWILLING[self.willing]))
 
     def _changed(self, frame: Situation) -> None:
         if self.willing is None:

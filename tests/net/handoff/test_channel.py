@@ -624,19 +624,35 @@ class Guarantees(Run):
             await self.a_turn()
         await raw.accept()
 
+    async def test_before_the_worker_has_answered(self) -> None:
+        """
+        Connections that come while a worker is greeted go when it has answered.
+        """
+        raw = self.worker()
+        channel = self.channel()
+        traveller = self.traveller()
+        await self.hand(channel, traveller)
+        await self.failing(channel.check(), NotTaken)
+        end = await self.meet(raw)
+        self.assertEqual(await raw.hear(end), [Hand(1)])
+        say(end, Taken(1))
+        await self.witness.until(lambda: traveller.told)
+        self.assertEqual(traveller.told, ["taken"])
+
     async def test_tells_when_it_is_full_at_first(self) -> None:
         """
-        What changes while a worker still tells what is alive holds.
+        What changes while a worker still tells what is alive holds; who waited for that is refused.
         """
         raw = self.worker()
         channel = self.channel()
         end = await raw.accept()
         await raw.hear(end)
         say(end, OPEN)
-        with self.assertRaisesRegex(NotTaken, "it has not answered yet"):
-            channel.hand(0, self.traveller())
+        traveller = self.traveller()
+        await self.hand(channel, traveller)
         say(end, Situation(Willing.FULL), Complete(0))
         await self.until(lambda: channel._link is not None and channel._link.willing is Willing.FULL)
+        self.assertEqual((traveller.told, type(traveller.why)), (["refused"], Unwilling))
 
 
 class LeanTests(OverLean, Guarantees, TestCase):
