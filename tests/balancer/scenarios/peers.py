@@ -11,7 +11,7 @@ from typing import Final
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 
 from tests.balancer.scenarios.ends import End, reactor
-from tests.balancer.scenarios.proxies import Member, Proxy
+from tests.balancer.scenarios.proxies import Member, Proxy, Setup
 
 _PLACES: Final = "/usr/sbin:/usr/local/sbin"
 _MODULE: Final = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -30,6 +30,9 @@ class HAProxy(Proxy):
     title = "HAProxy"
     reload_signal = signal.SIGUSR2
     waited_in_vain = rb" sQ "
+
+    # Those that there have been: one for each configuration.
+    _workers = 1
 
     @staticmethod
     def absent() -> str | None:
@@ -76,6 +79,12 @@ class HAProxy(Proxy):
 
     async def down(self) -> set[str]:
         return {name for name, status in (await self._servers("status")).items() if status.startswith("DOWN")}
+
+    async def reload(self, setup: Setup) -> None:
+        # While its master is at work on one reload it does not notice the signal for the next.
+        self._workers += 1
+        await super().reload(setup)
+        await self.program.until(rb"New worker \(\d+\) forked", self._workers)
 
     # Ours
 

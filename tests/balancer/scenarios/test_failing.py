@@ -44,7 +44,7 @@ class FailingTests(ScenarioCase):
         """
         A backend that accepts and closes is always the emptiest; that does not make it attract everybody.
         """
-        proxy = await self.front(self.stand("good"), self.stand("bad", Closing), checks=False)
+        proxy = await self.front(self.stand("good"), self.stand("bad", Closing), interval=2.0)
         names = [await self.visit(proxy) for _ in range(30)]
         self.assertLessEqual(names.count(""), _FALL, names)
 
