@@ -139,7 +139,11 @@ class Passage:
         if sockets is not None:
             sockets.give_up()
             self._connection.factory.handed_over(self._connection)
-            self.opening.callback(None)
+            opening = self.opening
+            # It refers to this, and this to the connection, as that does to this: whatever refers in a circle is left
+            # to the collector, which took an eighth of the time.
+            del self.opening
+            opening.callback(None)
 
     def refused(self, why: NotTaken) -> None:
         """
@@ -155,6 +159,7 @@ class Passage:
         self.bytes_in, self.bytes_out = max(0, received), max(0, sent)
         self._connection.blame(_CAUSES[end])
         self._connection.end()
+        del self._connection
 
     # Called by the connection
 
@@ -191,6 +196,7 @@ class Passage:
             self._channel.forget(self._number)
             self._connection.blame("left with its backend")
             self._connection.end()
+            del self._connection
 
     # Ours
 

@@ -93,6 +93,8 @@ class Sockets:
         """
         self._wait_no_more()
         self._client.release().close()
+        # Each refers to the other: the collector would have to look for them.
+        del self._client
 
     # Called by the ends
 
