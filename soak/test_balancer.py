@@ -5,7 +5,7 @@ The balancer's scenarios with their full numbers; about ten minutes.
 from tests.balancer.scenarios import test_changing, test_failing, test_sessions
 
 
-class ManySessionsTests(test_sessions.SessionTests):
+class ManySessionsTests(test_sessions.MovingTests):
     """
     A thousand sessions at each of three servers.
     """
@@ -16,12 +16,10 @@ class ManySessionsTests(test_sessions.SessionTests):
     pace = 10.0
     patience = 300.0
 
-    test_servers_die_drain_and_join = None  # type: ignore[assignment]  # see below
 
-
-class TwoHundredClientsTests(test_sessions.SessionTests):
+class TwoHundredClientsTests(test_sessions.DyingTests):
     """
-    Two hundred clients, and servers that come and go for some minutes.
+    Two hundred clients, and servers that come and go.
     """
 
     timeout = 900
@@ -30,9 +28,6 @@ class TwoHundredClientsTests(test_sessions.SessionTests):
     pace = 0.5
     rounds = 3
     patience = 120.0
-
-    test_drain = None  # type: ignore[assignment]  # see above
-    test_rebalance = None  # type: ignore[assignment]
 
 
 class ManyConnectionsTests(test_failing.CountingTests):
@@ -45,12 +40,10 @@ class ManyConnectionsTests(test_failing.CountingTests):
     at_once = 200
 
 
-class ManyReloadsTests(test_changing.ChangingTests):
+class ManyReloadsTests(test_changing.ReloadTests):
     """
     A hundred reloads.
     """
 
     timeout = 900
     reloads = 100
-
-    test_slow_start = None  # type: ignore[assignment]

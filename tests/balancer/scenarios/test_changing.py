@@ -14,12 +14,10 @@ from tests.balancer.scenarios.ends import reactor
 _SLOW = 3.0
 
 
-class ChangingTests(ScenarioCase):
+class SlowStartTests(ScenarioCase):
     """
-    Changes reach clients as little as can be.
+    A backend comes back.
     """
-
-    reloads: ClassVar[int] = 5
 
     @scenario(14, "A backend that has come back gets at most twice its fair share in any second")
     async def test_slow_start(self) -> None:
@@ -46,6 +44,14 @@ class ChangingTests(ScenarioCase):
         for second in range(int(_SLOW)):
             names = Counter(name for when, name in served if second <= when - since < second + 1)
             self.assertLessEqual(names["c"], 2 / 3 * names.total(), f"second {second}: {names}")
+
+
+class ReloadTests(ScenarioCase):
+    """
+    A configuration is read again.
+    """
+
+    reloads: ClassVar[int] = 5
 
     @scenario(18, "Reloads while clients come, go and stay: nobody is refused, nobody is closed")
     async def test_reloads(self) -> None:

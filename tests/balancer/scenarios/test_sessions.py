@@ -15,9 +15,9 @@ from tests.processes import DEADLINE
 _TENTHS = 10
 
 
-class SessionTests(ScenarioCase):
+class SessionCase(ScenarioCase):
     """
-    Servers leave, come and die, and their clients are somewhere else.
+    Servers and a crowd.
 
     :cvar crowd: how many clients.
     :cvar seconds: over which a server is drained.
@@ -48,6 +48,21 @@ class SessionTests(ScenarioCase):
         crowd = Crowd(self, proxy.port, self.crowd, self.pace, seed=self.crowd)
         await crowd.come()
         return crowd
+
+    async def until_up(self, proxy: Proxy, name: str) -> None:
+        """
+        Ask the balancer until it says that the backend is up.
+        """
+        deadline = reactor.seconds() + self.patience
+        while name in await proxy.down():
+            self.assertLess(reactor.seconds(), deadline, f"{name} stays down")
+            await deferLater(reactor, 0.05)
+
+
+class MovingTests(SessionCase):
+    """
+    Servers leave and come, and their clients are somewhere else.
+    """
 
     @scenario(15, "A drained server's sessions move, paced: nothing is lost, nothing doubled")
     async def test_drain(self) -> None:
@@ -93,12 +108,19 @@ class SessionTests(ScenarioCase):
                 and len(counts) == 4
                 and all(0.8 * mean <= count <= 1.1 * mean + 1 for count in counts.values())
             ),
+            self.patience,
         )
         await crowd.settle()
         verdict = await crowd.judge(servers)
         print(f"\nrebalance: {verdict}; {await proxy.counts()}")
         self.assertEqual((verdict.lost, verdict.doubled, verdict.repeated), (0, 0, 0), str(verdict))
         self.assertEqual((verdict.untold, verdict.given_up, verdict.away), (0, 0, 0), str(verdict))
+
+
+class DyingTests(SessionCase):
+    """
+    Servers die, leave and come.
+    """
 
     async def test_servers_die_drain_and_join(self) -> None:
         """
@@ -125,12 +147,3 @@ class SessionTests(ScenarioCase):
         print(f"\n{3 * self.rounds} kills, {self.rounds} drains, a server added: {verdict}")
         self.assertEqual((verdict.lost, verdict.repeated, verdict.untold, verdict.away), (0, 0, 0, 0), str(verdict))
         self.assertGreater(verdict.connections, self.crowd)
-
-    async def until_up(self, proxy: Proxy, name: str) -> None:
-        """
-        Ask the balancer until it says that the backend is up.
-        """
-        deadline = reactor.seconds() + self.patience
-        while name in await proxy.down():
-            self.assertLess(reactor.seconds(), deadline, f"{name} stays down")
-            await deferLater(reactor, 0.05)
