@@ -120,7 +120,7 @@ class Channel:
         """
         if self._link is None or self._link.willing is None:
             return fail(ConnectionError(self._why_not))
-        return self._link.move(count, seconds)
+        return self._link.questions.move(count, seconds)
 
     def check(self) -> "Deferred[str]":
         """
@@ -130,7 +130,7 @@ class Channel:
         """
         if self._link is None or self._link.willing is not Willing.OPEN:
             return fail(self._explain())
-        answered: Deferred[Any] = self._link.ping()
+        answered: Deferred[Any] = self._link.questions.ping()
         return answered.addCallback(lambda _: "answered")
 
     def close(self) -> None:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
 from txaio.tx import make_logger
 
 from echochat.net.handoff.frames import (
-    EVERYBODY,
     FROM_WORKER,
     MOST_TOGETHER,
     VERSION,
@@ -24,9 +22,7 @@ from echochat.net.handoff.frames import (
     Hand,
     Hello,
     Kick,
-    Move,
     Moved,
-    Ping,
     Pong,
     Refused,
     Situation,
@@ -37,6 +33,7 @@ from echochat.net.handoff.frames import (
     encode,
 )
 from echochat.net.handoff.passengers import UNWILLING, NotTaken, Passenger, Unwilling
+from echochat.net.handoff.questions import Questions
 from echochat.net.handoff.records import Records, close_all
 
 
@@ -73,6 +70,7 @@ class Link:
     :ivar token: which worker it is; empty: it has not said.
     :ivar willing: whether it takes connections; None: it has not said.
     :ivar alive: by number, what it has taken and what is not over.
+    :ivar questions: what the worker can be asked.
     """
 
     log = make_logger()
@@ -90,9 +88,7 @@ class Link:
         self._queue: dict[int, tuple[int, Passenger]] = {}
         self._sending_is_due = False
         self._withdrawn: Passenger | None = None
-        self._pings: dict[int, Deferred[None]] = {}
-        self._pinged = 0
-        self._moves: deque[Deferred[int]] = deque()
+        self.questions = Questions(self._say)
         # Received, and not heard yet: what is received while one is heard comes after it.
         self._frames: deque[Frame] = deque()
         self._reactor = reactor
@@ -141,11 +137,7 @@ class Link:
         for passenger in left:
             if passenger is not self._withdrawn:
                 passenger.refused(reason)
-        asked: list[Deferred[Any]] = [*self._pings.values(), *self._moves]
-        self._pings.clear()
-        self._moves.clear()
-        for each in asked:
-            each.errback(reason)
+        self.questions.end(reason)
 
     # Called by the channel
 
@@ -188,33 +180,6 @@ class Link:
         Have a connection closed at once.
         """
         self._say(Kick(number))
-
-    def ping(self) -> "Deferred[None]":
-        """
-        Fires when the worker answers.
-        """
-        self._pinged += 1
-        number = self._pinged
-
-        def cancel(_: Deferred[None]) -> None:
-            self._pings.pop(number, None)
-
-        answered: Deferred[None] = Deferred(cancel)
-        self._pings[number] = answered
-        self._say(Ping(number))
-        return answered
-
-    def move(self, count: int | None, seconds: float) -> "Deferred[int]":
-        """
-        Have the worker ask sessions to move.
-
-        :param count: how many; None: all.
-        :return: how many will be asked.
-        """
-        asked: Deferred[int] = Deferred()
-        self._moves.append(asked)
-        self._say(Move(EVERYBODY if count is None else min(count, EVERYBODY - 1), round(seconds * 1_000)))
-        return asked
 
     def close(self, why: str) -> None:
         """
@@ -302,16 +267,6 @@ class Link:
         if frame.willing is Willing.DRAINING:
             self._owner.departing(self)
 
-    def _moved(self, frame: Moved) -> None:
-        if not self._moves:
-            raise FrameError("a worker answered what was not asked")
-        self._moves.popleft().callback(frame.sessions)
-
-    def _ponged(self, frame: Pong) -> None:
-        answered = self._pings.pop(frame.number, None)
-        if answered is not None:
-            answered.callback(None)
-
 
 _HEARD: Final[Mapping[type[Any], Callable[[Link, Any], None]]] = {
     Welcome: Link._welcomed,
@@ -321,6 +276,6 @@ _HEARD: Final[Mapping[type[Any], Callable[[Link, Any], None]]] = {
     Refused: Link._refused,
     Ended: Link._ended,
     Situation: Link._changed,
-    Moved: Link._moved,
-    Pong: Link._ponged,
+    Moved: lambda link, frame: link.questions.moved(frame),
+    Pong: lambda link, frame: link.questions.ponged(frame),
 }

@@ -375,6 +375,33 @@ class Guarantees(Run):
         await self.witness.until(lambda: early.told == ["taken", (2, 3, End.WORKER)])
         self.assertEqual(self.tokens[0], self.tokens[1])
 
+    async def test_nothing_can_be_said_while_it_is_withdrawn(self) -> None:
+        """
+        Between the last look at what the worker has said and the closing of the channel it can say nothing.
+        """
+        raw = self.worker()
+        channel = self.channel()
+        end = await self.meet(raw)
+        await self.until_ready(channel)
+        traveller = self.traveller()
+        [number] = await self.hand(channel, traveller)
+        attempts: list[str] = []
+        remove = self.reactor.removeReader
+
+        def speak_and_remove(reader: Any) -> None:
+            # It is called right before the socket is closed.
+            try:
+                say(end, Taken(number))
+                attempts.append("said")
+            except BrokenPipeError:
+                attempts.append("failed")
+            remove(reader)
+
+        self.patch(self.reactor, "removeReader", speak_and_remove)
+        channel.withdraw(number)
+        self.patch(self.reactor, "removeReader", remove)
+        self.assertEqual((attempts, traveller.told), (["failed"], []))
+
     async def test_taken_while_it_is_withdrawn(self) -> None:
         """
         A connection that the worker has said it takes cannot be withdrawn.
