@@ -173,12 +173,8 @@ class WhoIsWhoTests(SecurityTestCase):
         """
         The README's section likewise.
         """
-        section = (
-            (_ROOT / "README.rst")
-            .read_text()
-            .split("\nEncrypted, with certificates\n", 1)[1]
-            .split("\n\nCommands\n")[0]
-        )
+        from_there = (_ROOT / "README.rst").read_text().split("\nEncrypted, with certificates\n----", 1)[1]
+        section = re.split(r"\n\n[^\n]+\n-{3,}\n", from_there)[0]
         await self._walk(re.findall(r"^    \$ (.*)$", section.replace("\\\n", ""), re.MULTILINE))
 
     async def _walk(self, lines: Sequence[str]) -> None:
