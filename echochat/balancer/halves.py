@@ -95,10 +95,10 @@ class Half(Protocol):
 
     def stopProducing(self) -> None:
         """
-        The other side is lost: :meth:`Pair.lost` knows how, and closes this one accordingly.
+        The other side is lost: :meth:`Halves.lost` knows how, and closes this one accordingly.
         """
 
-    # Called by the pair
+    # Called by the halves
 
     def finish_writing(self) -> None:
         """

@@ -42,7 +42,10 @@ class Mover:
         :param count: how many; None: all.
         :return: what came of it, in one sentence, which is in the log, too. It never fails, and has a deadline.
         """
-        self._until[backend] = self._clock.seconds() + seconds
+        now = self._clock.seconds()
+        # What is over is forgotten, and with it the backends that have been removed.
+        self._until = {each: until for each, until in self._until.items() if until > now}
+        self._until[backend] = now + seconds
         asked = Deferred.fromCoroutine(self._ask(backend, count, seconds))
         return asked.addCallbacks(
             lambda told: self._done(backend, told, seconds), lambda failure: self._failed(backend, failure)

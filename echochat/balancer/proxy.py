@@ -3,7 +3,6 @@ What all connections through a balancer share.
 """
 
 import socket
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -44,7 +43,6 @@ class ProxyFactory(Factory):
     :param gate: is shut while there are as many connections as there may be.
     :ivar connections: by number, all that there are, those included that have no backend yet.
     :ivar made: how many there have been.
-    :ivar causes: why they ended, counted.
     """
 
     noisy = False
@@ -69,7 +67,6 @@ class ProxyFactory(Factory):
         self.lingering: Deadlines[Sockets] = Deadlines(clock, GRACE, Sockets.is_late)
         self.connections: dict[int, Connection] = {}
         self.made = 0
-        self.causes: Counter[str] = Counter()
         self._gate = gate if gate is not None else Gate(settings.max_connections)
         self._empty: list[Deferred[None]] = []
 
@@ -121,7 +118,6 @@ class ProxyFactory(Factory):
         if connection.carrier.is_here:
             self._gate.leave()
             self.idle.clear(connection)
-        self.causes[cause] += 1
         backend = connection.backend
         self.journal.add(
             f"connection {connection.number} from {in_words(connection.peer)} to "

@@ -5,6 +5,7 @@ A balancer in this process with one backend, whose two ends are blocking sockets
 import hashlib
 import random
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from echochat.balancer.backends import Backend
+from echochat.balancer.connection import Connection
 from echochat.balancer.dispatch import Dispatch
 from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
@@ -87,6 +89,20 @@ class Refusing:
             self._refusal.errback(ConnectionRefusedError())
 
 
+class CountingFactory(ProxyFactory):
+    """
+    Knows why connections have ended.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.causes: Counter[str] = Counter()
+
+    def ended(self, connection: Connection, cause: str) -> None:
+        self.causes[cause] += 1
+        super().ended(connection, cause)
+
+
 class Balanced(_Base):
     """
     Mix into a TestCase, after one of the classes below that tell over what.
@@ -108,7 +124,7 @@ class Balanced(_Base):
         self.route: Any = RelayRoute(self.reactor, self.backend, None)
         self.dispatch = Dispatch(self.reactor, self.pool, lambda _: self.route, self.reports)
         self.pool.freed = self.dispatch.freed
-        self.factory = ProxyFactory(self.reactor, self.settings, self.dispatch.place, self.reports)
+        self.factory = CountingFactory(self.reactor, self.settings, self.dispatch.place, self.reports)
         self.addCleanup(self._end)
         self._port: Any = None
 

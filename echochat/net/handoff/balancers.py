@@ -3,7 +3,7 @@ The balancers that hand connections to a worker: the channel of each, and what i
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from txaio.tx import make_logger
@@ -46,12 +46,15 @@ class Balancer:
         none yet.
     :ivar channel: where it is told; None: it is not connected.
     :ivar over: what a connection calls when it is over.
+    :param forget: called when it is not connected and has no connection any more: a balancer that was started anew has
+        another token, and does not come back.
     """
 
-    def __init__(self, token: bytes) -> None:
+    def __init__(self, token: bytes, forget: Callable[["Balancer"], object]) -> None:
         self.token = token
         self.alive: dict[int, Any] = {}
         self.channel: Channel | None = None
+        self._forget = forget
         # Bound once, and not for each connection.
         self.over: Over = self._over
 
@@ -60,6 +63,8 @@ class Balancer:
         # One that is not connected asks which are alive when it comes back.
         if self.channel is not None:
             self.channel.tell(Ended(number, received, sent, end))
+        elif not self.alive:
+            self._forget(self)
 
 
 class Worker(Protocol):

@@ -133,7 +133,7 @@ class HandoffPort:
         """
         A balancer has said which one it is.
         """
-        balancer = self._balancers.setdefault(token, Balancer(token))
+        balancer = self._balancers.setdefault(token, Balancer(token, self._forget))
         if balancer.channel is not None:
             # Its end has not been seen yet.
             balancer.channel.close("the same balancer has connected again")
@@ -170,7 +170,7 @@ class HandoffPort:
         if balancer is not None and balancer.channel is channel:
             balancer.channel = None
             if not balancer.alive:
-                del self._balancers[balancer.token]
+                self._forget(balancer)
 
     # Called by the door
 
@@ -189,6 +189,9 @@ class HandoffPort:
             self._channels.add(Channel(connected, self))
 
     # Ours
+
+    def _forget(self, balancer: Balancer) -> None:
+        del self._balancers[balancer.token]
 
     def _tell_situation(self) -> None:
         if self.willing is self._told:

@@ -329,6 +329,21 @@ class Guarantees(Run):
         self.assertEqual((await third.hear(5))[4], Ended(1, 0, 0, End.ABORTED))
         await self.greeted(b"c" * TOKEN)
 
+    async def test_balancer_that_does_not_come_back(self) -> None:
+        """
+        A balancer whose channel is broken is remembered as long as it has connections, and no longer.
+        """
+        await self.serve()
+        raw = await self.greeted(b"b" * TOKEN)
+        raw.hand(1, self.clients.pair()[1].fileno())
+        await raw.hear(1)
+        await self.recorders.until_made(1)
+        raw.close()
+        await self.until(lambda: not self.port._channels)
+        self.assertEqual(list(self.port._balancers), [b"b" * TOKEN])
+        self.recorders.made[0].transport.abortConnection()
+        await self.until(lambda: not self.port._balancers)
+
     async def test_many_alive(self) -> None:
         """
         More of them than fit into a record, or into the kernel's queue, are told.
@@ -336,7 +351,7 @@ class Guarantees(Run):
         await self.serve()
         raw = self.balancer()
         many = set(range(1, 300_001))
-        balancer = Balancer(bytes(TOKEN))
+        balancer = Balancer(bytes(TOKEN), lambda _: None)
         balancer.alive.update(dict.fromkeys(many))
         self.port._balancers[bytes(TOKEN)] = balancer
         raw.greet()
