@@ -117,7 +117,7 @@ class ControlTests(HouseTestCase):
         All are asked, or so many; what is no number is refused.
         """
         for _ in range(3):
-            self.house.connect()
+            self.house.connect().say(b"hello\r\n")
         self.assertEqual(self.say(b"/move#m 30\r\n"), b"/ok#m move 3\r\n")
         self.assertEqual(self.say(b"/move 2 0.5\r\n"), b"/ok move 2\r\n")
         self.assertEqual(self.say(b"/move 0 0\r\n"), b"/ok move 0\r\n")
