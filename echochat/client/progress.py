@@ -1,15 +1,23 @@
 """
-Showing on a terminal how far a long input has come.
+Showing on a terminal how far something long has come.
 """
 
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 PATIENCE: Final = 1.0
@@ -20,17 +28,26 @@ Seconds before there is anything to see: what is done by then needs no bar.
 INTERVAL: Final = 0.1
 
 
-class LineProgress:
+class _Bar:
     """
     A bar on standard error, if that is a terminal. It needs no thread: the reactor draws it.
 
-    :param look: tells the bytes of the input that were read, and the lines that were published.
+    :param columns: what it shows; the bar's text has the field ``lines``.
+    :param total: of the first of what ``look`` tells; None: not known.
+    :param look: tells how far it is, and how many lines that are.
     """
 
-    def __init__(self, clock: IReactorTime, look: Callable[[], tuple[int, int]], descriptor: int = 0) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        columns: Sequence[ProgressColumn],
+        total: Callable[[], int | None],
+        look: Callable[[], tuple[int, int]],
+    ) -> None:
         self._clock = clock
+        self._columns = columns
         self._look = look
-        self._total = _size_of(descriptor)
+        self._total = total
         self._progress: Progress | None = None
         self._timer: IDelayedCall | None = None
         if sys.stderr.isatty():
@@ -47,15 +64,8 @@ class LineProgress:
             self._progress.stop()
 
     def _begin(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.fields[lines]:,} published"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            auto_refresh=False,
-        )
-        self._task = self._progress.add_task("", total=self._total, lines=0)
+        self._progress = Progress(*self._columns, console=Console(stderr=True), auto_refresh=False)
+        self._task = self._progress.add_task("", total=self._total(), lines=0)
         self._progress.start()
         self._tick()
 
@@ -65,8 +75,40 @@ class LineProgress:
 
     def _show(self) -> None:
         assert self._progress is not None
-        read, lines = self._look()
-        self._progress.update(self._task, completed=read, lines=lines, refresh=True)
+        done, lines = self._look()
+        self._progress.update(self._task, completed=done, total=self._total(), lines=lines, refresh=True)
+
+
+class LineProgress(_Bar):
+    """
+    How much of an input has been published.
+
+    :param look: tells the bytes of the input that were read, and the lines that were published.
+    """
+
+    def __init__(self, clock: IReactorTime, look: Callable[[], tuple[int, int]], descriptor: int = 0) -> None:
+        total = _size_of(descriptor)
+        columns = (TextColumn("{task.fields[lines]:,} published"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        super().__init__(clock, columns, lambda: total, look)
+
+
+class CopyProgress(_Bar):
+    """
+    How much of a history has been copied.
+
+    :param total: tells the last position, and ``look`` the position that was reached and the events copied.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, total: Callable[[], int | None], look: Callable[[], tuple[int, int]]
+    ) -> None:
+        columns = (
+            TextColumn("{task.fields[lines]:,} copied"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        super().__init__(clock, columns, total, look)
 
 
 def _size_of(descriptor: int) -> int | None:

@@ -18,7 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from echochat.history.records import Draft, Page, Status, Stored, TopicState
+from echochat.history.records import Draft, Event, Page, Status, Stored, TopicState
 
 
 class Receiver(Protocol):
@@ -171,4 +171,19 @@ class IHistory(Interface):
         """
         Answer what waits, then let go of everything. Later appends and reads fail with HistoryUnavailable.
         Safe to call more than once, and before :meth:`open`.
+        """
+
+
+class IRestoringHistory(Interface):
+    """
+    A history that can take events with the positions that they had in another one.
+    """
+
+    def restore(events: Sequence[Event]) -> Deferred[Stored]:
+        """
+        Store these where they were.
+
+        :param events: not empty; their positions ascend and are above :attr:`IHistory.head`.
+        :return: as for :meth:`IHistory.append`, or fails with ValueError when the positions are not such, or appends
+            are under way.
         """

@@ -18,13 +18,13 @@ class Numbered:
     """
     What one commit is to store.
 
-    :param drafts: the fresh ones, at ``positions``, which are consecutive.
+    :param drafts: the fresh ones, at ``positions``, which ascend.
     :param labels: label keys of fresh drafts with their positions, for the window, once this is durable.
     :param stored: the answer to each append, once this is durable.
     """
 
     drafts: Sequence[Draft]
-    positions: range
+    positions: Sequence[int]
     labels: dict[str, int] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
 

@@ -19,7 +19,7 @@ from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 _CLIENT = (sys.executable, "-c", "from echochat.client.cli import main; main(prog_name='echochat')")
 

@@ -1,5 +1,6 @@
 """
-``echochat history``: what was published in a topic; and ``echochat history check``, which reads a history's file.
+``echochat history``: what was published in a topic; ``echochat history check``, which reads a history's file; and
+``echochat history copy``, which is in a module of its own.
 """
 
 import os
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from echochat.client.address import ServerAddress
+from echochat.client.commands import history_copy
 from echochat.client.commands.server_option import server_option
 from echochat.client.commands.sign_in import SignIn, sign_in_options
 from echochat.client.credentials import Credentials
@@ -29,7 +31,20 @@ What a server gives at most at once.
 """
 
 
-@click.command()
+class _TopicOrCopy(click.Command):
+    """
+    A command of which one first argument is a command of its own, with its own options.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == ["copy"]:
+            return history_copy.command.make_context(f"{info_name} copy", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_TopicOrCopy)
 @click.argument("topic")
 @click.argument("file", required=False)
 @click.option("--last", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many.")
@@ -52,7 +67,8 @@ def command(
     In a pipe each event is a line of its topic, position, time, publisher and text, separated by one space.
 
     "echochat history check FILE" instead reads everything in a server's history (the PATH of its --history
-    sqlite:PATH), and tells what is damaged; the server may be running.
+    sqlite:PATH), and tells what is damaged; the server may be running. "echochat history copy SOURCE TARGET" brings all
+    of one history into another. (Topics of these names: "echochat history -- copy".)
     """
     if file is not None:
         if topic != "check":

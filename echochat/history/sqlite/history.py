@@ -14,9 +14,9 @@ from txaio.tx import make_logger
 from zope.interface import implementer
 
 from echochat.history.errors import HistoryBusy, HistoryUnavailable
-from echochat.history.interface import IHistory, Receiver
+from echochat.history.interface import IHistory, IRestoringHistory, Receiver
 from echochat.history.numbering import Numbered
-from echochat.history.records import Draft, Page, Status, Stored, TopicState
+from echochat.history.records import Draft, Event, Page, Status, Stored, TopicState
 from echochat.history.sqlite.readers import Readers
 from echochat.history.sqlite.reading import TOPICS_AT_ONCE, read_after, read_before, read_topic, read_topics
 from echochat.history.sqlite.reports import Append, Work
@@ -50,7 +50,7 @@ class Phase(Enum):
     CLOSED = "closed, or refused"
 
 
-@implementer(IHistory)
+@implementer(IHistory, IRestoringHistory)
 class SQLiteHistory:
     """
     The durable history of one machine.
@@ -91,6 +91,18 @@ class SQLiteHistory:
         return self._opening
 
     def append(self, drafts: Sequence[Draft]) -> Deferred[Stored]:
+        return self._append(drafts, None)
+
+    def restore(self, events: Sequence[Event]) -> Deferred[Stored]:
+        positions = [event.position for event in events]
+        # What was appended and is not answered has positions that are not known yet.
+        if self.waiting or positions != sorted({*positions}) or positions[0] <= self.head:
+            return fail(
+                ValueError(f"positions have to ascend, and to be above {self.head}, with nothing else under way")
+            )
+        return self._append([Draft(each.topic, each.name, each.text, None, each.time) for each in events], positions)
+
+    def _append(self, drafts: Sequence[Draft], positions: Sequence[int] | None) -> Deferred[Stored]:
         if self.status.unavailable is not None:
             return fail(HistoryUnavailable(self.status.unavailable))
         characters = sum([len(draft.text) for draft in drafts])
@@ -99,7 +111,7 @@ class SQLiteHistory:
             return fail(HistoryBusy("too much is waiting to be stored"))
         self.waiting += len(drafts)
         self._characters += characters
-        append = Append(drafts, characters, Deferred())
+        append = Append(drafts, characters, Deferred(), positions)
         self._writer.put(append)
         return append.answer
 

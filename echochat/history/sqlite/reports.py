@@ -18,11 +18,14 @@ from echochat.history.records import Draft, Stored
 class Append:
     """
     What was asked for in one call, and who is to be told.
+
+    :param positions: where these are to be, above all others and ascending; None: behind the others.
     """
 
     drafts: Sequence[Draft]
     characters: int
     answer: Deferred[Stored]
+    positions: Sequence[int] | None = None
 
 
 class Work(Enum):

@@ -14,7 +14,7 @@ _ROWS_AT_ONCE: Final = (2048, 1024, 512, 256, 128)
 Statement = tuple[str, Sequence[Any]]
 
 
-def by_topic(drafts: Sequence[Draft], positions: range) -> dict[str, tuple[Sequence[int], Sequence[Draft]]]:
+def by_topic(drafts: Sequence[Draft], positions: Sequence[int]) -> dict[str, tuple[Sequence[int], Sequence[Draft]]]:
     """
     :return: for each topic its drafts and their positions.
     """

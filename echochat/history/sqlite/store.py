@@ -87,7 +87,7 @@ class Store:
             except DamagedLabels as error:
                 raise HistoryRefused(f"{self.settings.path} is corrupt: row {row} of labels") from error
 
-    def commit(self, drafts: Sequence[Draft], positions: range, labels: Mapping[str, int]) -> None:
+    def commit(self, drafts: Sequence[Draft], positions: Sequence[int], labels: Mapping[str, int]) -> None:
         """
         Make these durable, together.
         """

@@ -32,7 +32,8 @@ from twisted.python.failure import Failure
 
 from echochat.history.errors import HistoryRefused
 from echochat.history.labels import LabelWindow
-from echochat.history.numbering import number
+from echochat.history.numbering import Numbered, number
+from echochat.history.records import Stored
 from echochat.history.sqlite.bundles import Damaged
 from echochat.history.sqlite.faults import HistoryLost, explain, is_corrupt
 from echochat.history.sqlite.lockfile import LockFile
@@ -157,15 +158,11 @@ class Writer(threading.Thread):
         """
         store = self._store
         assert store is not None
-        appends = [self._backlog.popleft()]
-        count = len(appends[0].drafts)
-        while self._backlog and count + len(self._backlog[0].drafts) <= COMMIT_BOUND:
-            count += len(self._backlog[0].drafts)
-            appends.append(self._backlog.popleft())
+        appends = self._next_appends()
         began = time.perf_counter()
         try:
             forgotten = self._window.forget_old()
-            numbered = number([append.drafts for append in appends], store.head, self._window)
+            numbered = self._number(appends, store.head)
             if numbered.drafts:
                 store.commit(numbered.drafts, numbered.positions, numbered.labels)
         except Exception as error:
@@ -176,6 +173,27 @@ class Writer(threading.Thread):
         self.durable_head = store.head
         self._tell(self._reports.committed, appends, numbered, time.perf_counter() - began)
         self._tidy(forgotten)
+
+    def _next_appends(self) -> list[Append]:
+        """
+        What is committed together: an append that brings its positions is alone.
+        """
+        appends = [self._backlog.popleft()]
+        count = len(appends[0].drafts)
+        while (
+            self._backlog
+            and appends[0].positions is None is self._backlog[0].positions
+            and count + len(self._backlog[0].drafts) <= COMMIT_BOUND
+        ):
+            count += len(self._backlog[0].drafts)
+            appends.append(self._backlog.popleft())
+        return appends
+
+    def _number(self, appends: Sequence[Append], head: int) -> Numbered:
+        positions = appends[0].positions
+        if positions is None:
+            return number([append.drafts for append in appends], head, self._window)
+        return Numbered(appends[0].drafts, positions, stored=[Stored(positions)])
 
     def _tidy(self, forgotten: int) -> None:
         """

@@ -1,0 +1,106 @@
+"""
+``echochat history copy`` as an operator meets it: processes, and a real server.
+"""
+
+import os
+import signal
+
+from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from tests.client.processes import Program
+from tests.client.test_topics import TopicTestCase
+from tests.processes import start_server
+
+
+class HistoryCopyTests(TopicTestCase):
+    """
+    A server goes on with a copy as if nothing had been.
+    """
+
+    async def copy(self, source: str, target: str, code: int = 0) -> Program:
+        """
+        Run the command, which has to end with this code.
+        """
+        program = self.start("history", "copy", source, target)
+        self.assertEqual(await program.ends(), code, program.errors)
+        return program
+
+    async def publish(self, *topics: str) -> None:
+        """
+        Serve, publish the same in each topic, and stop the server.
+        """
+        await self.serve()
+        for topic in topics:
+            await self.run_client("pub", topic, text=b"one\ntwo\nthree\n")
+        await self.server.stop()
+
+    async def test_a_server_goes_on(self) -> None:
+        """
+        Events have their positions, and what is published next the positions behind.
+        """
+        await self.publish("lobby", "kitchen")
+        copy = os.path.abspath(self.mktemp())
+        program = await self.copy(f"sqlite:{self.history}", f"sqlite:{copy}")
+        self.assertIn(b"copied 6 events of 2 topics", program.output)
+        self.assertIn(b"with their positions", program.output)
+        self.assertEqual(os.stat(copy).st_mode & 0o777, 0o600)
+        before = self.history
+        self.history, listen = copy, f"tcp:{self.port}:interface=127.0.0.1"
+        self.server = start_server(self, "--history", f"sqlite:{copy}", "--listen", listen)
+        await self.server.port()
+        self.assertEqual((await self.run_client("pub", "lobby", "four", "--positions")).output, b"7\n")
+        past = await self.run_client("history", "kitchen")
+        self.assertEqual(self.texts(past.output), ["one", "two", "three"])
+        self.assertEqual([line.split()[1] for line in past.output.decode().splitlines()], ["4", "5", "6"])
+        await self.server.stop()
+        # The other way: only what is new.
+        program = await self.copy(f"sqlite:{copy}", f"sqlite:{before}")
+        self.assertIn(b"copied 1 events", program.output)
+        self.assertIn(b"6 were there already", program.output)
+
+    async def test_killed_and_run_again(self) -> None:
+        """
+        Wherever a copy is killed, the next one completes it.
+        """
+        await self.serve()
+        await self.run_client("pub", "lobby", text=b"".join(b"%d\n" % number for number in range(20_000)))
+        await self.server.stop()
+        copy = os.path.abspath(self.mktemp())
+        program = self.start("history", "copy", f"sqlite:{self.history}", f"sqlite:{copy}")
+        # It copies for a second or less: at its first sign of life it is somewhere at the beginning.
+        while not os.path.exists(copy) and program.errors == b"":
+            await deferLater(IReactorTime(reactor), 0)
+        program.signal(signal.SIGKILL)
+        await program.ends()
+        await self.copy(f"sqlite:{self.history}", f"sqlite:{copy}")
+        program = await self.copy(f"sqlite:{self.history}", f"sqlite:{copy}")
+        self.assertIn(b"copied 0 events", program.output)
+        self.assertIn(b"20,000 were there already", program.output)
+
+    async def test_mistakes(self) -> None:
+        """
+        Each gets one line that says what to do, and changes nothing.
+        """
+        await self.publish("lobby")
+        missing, other = os.path.abspath(self.mktemp()), os.path.abspath(self.mktemp())
+        source, first = f"sqlite:{self.history}", self.history
+        program = await self.copy(f"sqlite:{missing}", source, 1)
+        self.assertIn(b"does not exist", program.errors)
+        self.assertFalse(os.path.exists(missing))
+        program = await self.copy(source, source, 2)
+        self.assertIn(b"into itself", program.errors)
+        program = await self.copy(source, "nothing", 1)
+        self.assertIn(b"is not a history", program.errors)
+        await self.copy(source, f"sqlite:{other}")
+        # Another history with another event in the same topic.
+        await self.serve()
+        await self.run_client("pub", "lobby", "something else")
+        program = await self.copy(f"sqlite:{self.history}", f"sqlite:{other}", 1)
+        self.assertIn(b"is in use by process", program.errors)
+        await self.server.stop()
+        program = await self.copy(f"sqlite:{self.history}", f"sqlite:{other}", 1)
+        self.assertIn(b"has other events of lobby", program.errors)
+        self.assertEqual(len(program.errors.splitlines()), 1)
+        self.assertTrue(os.path.exists(first))
