@@ -5,12 +5,14 @@ The hub keeps the topics that somebody follows, and nothing of those that nobody
 subscriber, ``wake()``, which carries no data: what there is to take, the subscriber's cursor knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from echochat.chat.elsewhere import ALONE, Elsewhere
 from echochat.chat.events import Draft
 from echochat.chat.presence import Presence
 from echochat.chat.topics import Chunk, Cursor, Subscriber, TopicLog
+from echochat.wire.names import fold_name
 
 MEMORY: Final = 64 << 20
 """
@@ -26,11 +28,13 @@ class Hub:
     :param memory: bytes that chunks may take, all topics together.
     :ivar head: the last position of which the hub was told.
     :ivar published: how many events that were.
+    :ivar elsewhere: what is followed on other servers.
     """
 
     def __init__(self, head: int = 0, memory: int = MEMORY) -> None:
         self.head = head
         self.published = 0
+        self.elsewhere: Elsewhere = ALONE
         self._topics: dict[str, TopicLog] = {}
         self._presence: dict[str, Presence] = {}
         self._memory = memory
@@ -82,12 +86,12 @@ class Hub:
         if log is None:
             log = self._topics[topic] = TopicLog(topic, max(head, self.head))
             self._presence[topic] = Presence()
-        if self._presence[topic].enter(name):
-            self._tell(log, name, True)
+        self._enter(log, self._presence[topic], name)
         cursor = Cursor(log, at, subscriber, {} if watches else None)
         log.cursors[cursor] = None
         if watches:
             log.watchers[cursor] = None
+        self.elsewhere.counted(topic)
         return cursor
 
     def unfollow(self, cursor: Cursor, name: str) -> None:
@@ -99,13 +103,13 @@ class Hub:
             return
         del log.cursors[cursor]
         log.watchers.pop(cursor, None)
-        known = self._presence[log.name].leave(name)
+        presence = self._presence[log.name]
         if not log.cursors:
             self._used -= sum(len(chunk.data) for chunk in log.chunks)
             self._kept.pop(log, None)
             del self._topics[log.name], self._presence[log.name]
-        elif known is not None:
-            self._tell(log, known, False)
+        self.elsewhere.counted(log.name)
+        self._leave(log, presence, name)
 
     def rename(self, cursor: Cursor, old: str, new: str) -> None:
         """
@@ -115,32 +119,71 @@ class Hub:
             return
         log = cursor.log
         presence = self._presence[log.name]
-        known = presence.leave(old)
-        if known is not None:
-            self._tell(log, known, False)
-        if presence.enter(new):
-            self._tell(log, new, True)
+        self._leave(log, presence, old)
+        self._enter(log, presence, new)
 
     def who(self, topic: str) -> list[str]:
         """
-        The names that follow a topic.
+        The names that follow a topic, on whichever server.
         """
         presence = self._presence.get(topic)
-        return presence.names if presence is not None else []
+        names = presence.names if presence is not None else []
+        known = {fold_name(name): name for name in self.elsewhere.names(topic)}
+        return names + [name for name in known.values() if presence is None or not presence.has(name)]
 
     def followers(self, topic: str) -> int:
         """
-        How many subscriptions a topic has.
+        How many subscriptions a topic has, on all servers together.
+        """
+        return self.followers_here(topic) + self.elsewhere.followers(topic)
+
+    @property
+    def followed(self) -> list[str]:
+        """
+        The topics that somebody follows, on whichever server.
+        """
+        return list(dict.fromkeys([*self._topics, *self.elsewhere.topics]))
+
+    # Called by the fellowship of servers
+
+    def followers_here(self, topic: str) -> int:
+        """
+        How many subscriptions a topic has on this server.
         """
         log = self._topics.get(topic)
         return len(log.cursors) if log is not None else 0
 
     @property
-    def followed(self) -> list[str]:
+    def here(self) -> Iterator[tuple[str, list[str], int]]:
         """
-        The topics that somebody follows.
+        The topics that are followed on this server: the names, and how many subscriptions.
         """
-        return list(self._topics)
+        for topic, log in self._topics.items():
+            yield topic, self._presence[topic].names, len(log.cursors)
+
+    def is_watched(self, topic: str) -> bool:
+        """
+        Tell whether somebody on this server wants to know who comes and goes.
+        """
+        log = self._topics.get(topic)
+        return log is not None and bool(log.watchers)
+
+    def moved_elsewhere(self, moves: Iterable[tuple[str, str | None, str | None]]) -> None:
+        """
+        On the other servers together, somebody has begun to follow a topic, or follows it no more.
+
+        :param moves: the topic; the name under which they followed it, if they did; and that under which they do now.
+        """
+        touched: dict[TopicLog, None] = {}
+        for topic, before, after in moves:
+            log = self._topics.get(topic)
+            # Who follows it here, too, is known under the name that they have here.
+            if log is not None and not self._presence[topic].has(before or after or ""):
+                self._note(log, before, after)
+                touched[log] = None
+        # When all is noted: whoever is woken may end, and what is told then is as it is now.
+        for log in touched:
+            self._wake_watchers(log)
 
     @property
     def behind(self) -> int:
@@ -158,14 +201,32 @@ class Hub:
 
     # Ours
 
-    def _tell(self, log: TopicLog, name: str, came: bool) -> None:
-        for cursor in [*log.watchers]:
+    def _enter(self, log: TopicLog, presence: Presence, name: str) -> None:
+        if presence.enter(name):
+            self._tell(log, self.elsewhere.entered(log.name, name), name)
+
+    def _leave(self, log: TopicLog, presence: Presence, name: str) -> None:
+        known = presence.leave(name)
+        if known is not None:
+            self._tell(log, known, self.elsewhere.left(log.name, known))
+
+    def _tell(self, log: TopicLog, before: str | None, after: str | None) -> None:
+        if before != after:
+            self._note(log, before, after)
+            self._wake_watchers(log)
+
+    def _note(self, log: TopicLog, before: str | None, after: str | None) -> None:
+        for cursor in log.watchers:
             changes = cursor.changes
             assert changes is not None
-            if changes.get(name) is (not came):
-                del changes[name]
-            else:
-                changes[name] = came
+            for name, came in ((before, False), (after, True)):
+                if changes.get(name or "") is (not came):
+                    del changes[name or ""]
+                elif name is not None:
+                    changes[name] = came
+
+    def _wake_watchers(self, log: TopicLog) -> None:
+        for cursor in [*log.watchers]:
             cursor.subscriber.wake()
 
     def _keep(self, log: TopicLog, chunks: list[Chunk]) -> None:

@@ -3,9 +3,10 @@ Who is here: the names in use.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from echochat.chat.elsewhere import ALONE, Elsewhere
 from echochat.wire.names import fold_name
 
 MOST_RESERVED: Final = 100_000
@@ -31,6 +32,7 @@ class People:
 
     :param suffix: makes what stands behind ``guest-`` in a name that nobody chose.
     :param is_account: tells of a name whether an account has it, so that no guest can take it.
+    :ivar elsewhere: the people of other servers.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class People:
     ) -> None:
         self._suffix = suffix
         self._is_account = is_account
+        self.elsewhere: Elsewhere = ALONE
         self._taken: set[str] = set()
         self._reserved: dict[str, None] = {}
 
@@ -62,14 +65,24 @@ class People:
         :raises NameTaken: ask for another.
         """
         folded = fold_name(name)
-        if folded in self._taken or folded in self._reserved or self._is_account(folded):
+        taken = folded in self._taken or folded in self._reserved or self._is_account(folded)
+        if taken or self.elsewhere.has(folded):
             raise NameTaken(name)
         self._taken.add(folded)
+        self.elsewhere.took(folded)
 
     def reserve(self, name: str) -> None:
         """
         Somebody has shown that this is their name, by a certificate, say, without there being an account: as long as
         this is remembered, no guest can take it.
+        """
+        folded = fold_name(name)
+        self.reserve_too(folded)
+        self.elsewhere.showed(folded)
+
+    def reserve_too(self, name: str) -> None:
+        """
+        As :meth:`reserve`; the other servers know it already.
         """
         folded = fold_name(name)
         self._reserved.pop(folded, None)
@@ -98,4 +111,21 @@ class People:
         """
         Somebody has gone, and the name is free.
         """
-        self._taken.discard(fold_name(name))
+        folded = fold_name(name)
+        if folded in self._taken:
+            self._taken.discard(folded)
+            self.elsewhere.gave_up(folded)
+
+    @property
+    def guests(self) -> Iterable[str]:
+        """
+        The names that guests have, in one letter case.
+        """
+        return self._taken
+
+    @property
+    def reserved(self) -> Iterable[str]:
+        """
+        The names of which it is remembered that somebody has shown them to be theirs, in one letter case.
+        """
+        return self._reserved

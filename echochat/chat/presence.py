@@ -45,6 +45,12 @@ class Presence:
             self._more[folded] = more - 1
         return None
 
+    def has(self, name: str) -> bool:
+        """
+        Tell whether a name is there.
+        """
+        return fold_name(name) in self._names
+
     @property
     def names(self) -> list[str]:
         """

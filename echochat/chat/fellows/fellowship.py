@@ -1,0 +1,286 @@
+"""
+The servers of a cluster tell one another who is there.
+
+The problem. Each server knows who is connected to it, and everybody wants to know it of all: who follows a topic, who
+comes and goes, whether a name is free. Messages between servers may be lost while a connection is; a server may start
+again, hang, or be gone without a word; and nobody is in charge.
+
+How. Each server is the only one to speak of its own people. It tells what has changed, as news with numbers that grow
+by one, and says every few seconds that it is alive, with the number of its last news. Whoever finds that it has missed
+some, or hears of a server for the first time, asks that server for everything, which replaces what it knew. Of a server
+that is not heard of for as long as it had said itself, its lease, the people are gone.
+
+The invariants:
+
+- What is known here of a fellow is what it had to tell at the number that is known of it: news are taken in their order
+  or not at all, and everything is taken when its last part has come.
+- Whoever watches a topic is told of a name once, when it begins to follow the topic anywhere, and once, when it follows
+  it nowhere any more: of what changes elsewhere only what no third server and nobody here makes untrue is told.
+- A ban is nobody's own: whoever learns of one tells it, too, since whoever decided it may be gone. It has a number of
+  its own (:mod:`echochat.chat.ban_book`), by which it is told once by each.
+- A server's id is that of one start: one that was started again is another server, and nothing it says is taken for
+  what the one before said. So there is no second number for a start, and an id needs no care: it is random.
+
+A name that two guests took at the same time, on servers that did not know of each other, is found out when they do: the
+server whose id comes first keeps it, on the other the guest has to go.
+
+Rejected: a record for each person in the broker (a write for each subscription, and records that nobody removes when a
+server is killed); numbers for each topic (more to keep, nothing gained); letting everybody forward what it knows (then
+nobody knows when it was true).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from echochat.chat.fellows.census import Census
+from echochat.chat.fellows.encoding import decode, encode
+from echochat.chat.fellows.facts import Facts, split
+from echochat.chat.fellows.fellow import Fellow, Telling
+from echochat.chat.fellows.messages import (
+    Alive,
+    Ask,
+    Everything,
+    Farewell,
+    Hello,
+    Message,
+    News,
+    Order,
+)
+from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Ordered, Outcome, Send, Shown
+from echochat.chat.fellows.roster import Roster
+from echochat.wire.names import fold_name
+
+
+class Fellowship:
+    """
+    This server among the others.
+
+    :param server: this server's id, of this start: 8 to 32 lower-case letters and digits.
+    :param lease: seconds for which others believe that it is there without hearing of it.
+    :param place: where it runs, for people.
+    :param census: what there is to tell of its own people.
+    :param is_watched: tells of a topic whether somebody here wants to know who comes and goes.
+    :param is_guests: tells of a name whether a guest here has it.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        lease: float,
+        place: str,
+        census: Census,
+        is_watched: Callable[[str], bool],
+        is_guests: Callable[[str], bool],
+    ) -> None:
+        self.server = server
+        self.lease = lease
+        self._place = place
+        self._census = census
+        self._is_guests = is_guests
+        self._seq = 0
+        self._tellings = 0
+        self._roster = Roster(is_watched)
+        self._looked: float | None = None
+
+    # Called by the hub and the people of this server: see :class:`echochat.chat.elsewhere.Elsewhere`
+
+    def entered(self, topic: str, name: str) -> str | None:
+        self._census.moved(topic, name, True)
+        return self._roster.name_of(topic, fold_name(name))
+
+    def left(self, topic: str, name: str) -> str | None:
+        self._census.moved(topic, name, False)
+        return self._roster.name_of(topic, fold_name(name))
+
+    def counted(self, topic: str) -> None:
+        self._census.counted(topic)
+
+    def took(self, name: str) -> None:
+        self._census.named(name, True)
+
+    def gave_up(self, name: str) -> None:
+        self._census.named(name, False)
+
+    def showed(self, name: str) -> None:
+        self._census.showed(name)
+
+    def names(self, topic: str) -> Iterable[str]:
+        return self._roster.names(topic)
+
+    def followers(self, topic: str) -> int:
+        return self._roster.followers(topic)
+
+    @property
+    def topics(self) -> Iterable[str]:
+        return self._roster.topics
+
+    def has(self, name: str) -> bool:
+        return self._roster.has(name)
+
+    # Called by whoever carries the messages
+
+    @property
+    def fellows(self) -> list[Fellow]:
+        """
+        The other servers that are there, as far as is known, in the order of their ids.
+        """
+        return self._roster.fellows
+
+    def greet(self) -> bytes:
+        """
+        To be sent to all at the start, and when they can be reached again.
+        """
+        return encode(Hello(self._alive))
+
+    def beat(self) -> bytes:
+        """
+        To be sent to all, several times within a lease.
+        """
+        return encode(self._alive)
+
+    def news(self) -> list[bytes]:
+        """
+        To be sent to all in this order; if they cannot be, they will ask.
+        """
+        if not self._census.has_news:
+            return []
+        messages = []
+        for facts in split(self._census.take_news()):
+            self._seq += 1
+            messages.append(encode(News(self.server, self._seq, facts)))
+        return messages
+
+    def leave(self) -> bytes:
+        """
+        To be sent to all as the last thing.
+        """
+        return encode(Farewell(self.server))
+
+    def look(self, now: float) -> list[Outcome]:
+        """
+        See whether leases have ended. To be called several times within a lease.
+
+        :param now: seconds of a clock that never jumps.
+        """
+        asleep = self._looked is not None and now - self._looked > self.lease / 4
+        self._looked = now
+        if asleep:
+            # It is this server that was away, and what the others said meanwhile has not been read yet.
+            for fellow in self.fellows:
+                fellow.until = max(fellow.until, now + fellow.lease)
+        outcomes: list[Outcome] = []
+        for fellow in self.fellows:
+            if fellow.until <= now:
+                outcomes += self._roster.drop(fellow)
+        return outcomes
+
+    def receive(self, data: bytes, now: float) -> list[Outcome]:
+        """
+        A message has come, from another server or from this one.
+
+        :param now: seconds of a clock that never jumps.
+        :raises MalformedMessage: leave it alone.
+        """
+        message = decode(data)
+        if message.server == self.server:
+            return []
+        return [*self._take(message, now)]
+
+    # Ours
+
+    @property
+    def _alive(self) -> Alive:
+        return Alive(self.server, self._seq, self.lease, self._place)
+
+    def _take(self, message: Message, now: float) -> Iterator[Outcome]:
+        match message:
+            case Alive():
+                yield from self._heard(message, now)
+            case Hello(alive):
+                yield from self._heard(alive, now)
+                yield Send(message.server, self.beat())
+            case News():
+                yield from self._learn(message, now)
+            case Everything():
+                yield from self._gather(message, now)
+            case Ask():
+                yield from self._tell_everything(message.server)
+            case Farewell():
+                yield from self._drop(message.server)
+            case Order():
+                yield Ordered(message)
+            case _:
+                yield Answered(message)
+
+    def _heard(self, alive: Alive, now: float) -> Iterator[Outcome]:
+        fellow = self._fellow(alive.server, alive.lease, now)
+        fellow.place = alive.place
+        if fellow.seq is None or fellow.seq < alive.seq:
+            yield from self._ask(fellow, now)
+
+    def _learn(self, news: News, now: float) -> Iterator[Outcome]:
+        fellow = self._fellow(news.server, None, now)
+        if fellow.seq is None or fellow.seq + 1 < news.seq:
+            yield from self._ask(fellow, now)
+        elif fellow.seq + 1 == news.seq:
+            fellow.seq = news.seq
+            yield from self._roster.change(fellow, news.facts)
+            yield from self._note(fellow.server, news.facts)
+
+    def _gather(self, told: Everything, now: float) -> Iterator[Outcome]:
+        fellow = self._fellow(told.server, told.alive.lease, now)
+        fellow.place = told.alive.place
+        fellow.ask_again = now + self._patience
+        if fellow.seq is not None and told.alive.seq <= fellow.seq:
+            return
+        telling = fellow.telling
+        if telling is None or telling.number < told.telling:
+            telling = fellow.telling = Telling(told.telling)
+        if telling.number == told.telling:
+            telling.population.take(told.facts)
+            telling.parts.add(told.part)
+            yield from self._note(fellow.server, told.facts)
+            if len(telling.parts) == told.parts:
+                fellow.seq, fellow.telling = told.alive.seq, None
+                yield from self._roster.replace(fellow, telling.population)
+
+    def _tell_everything(self, to: str) -> Iterator[Outcome]:
+        # What has changed first: then everything is as of that number, for the others as well.
+        for message in self.news():
+            yield Send(None, message)
+        self._tellings += 1
+        parts = split(self._census.everything)
+        for number, facts in enumerate(parts, 1):
+            yield Send(to, encode(Everything(self._alive, self._tellings, number, len(parts), facts)))
+
+    def _fellow(self, server: str, lease: float | None, now: float) -> Fellow:
+        fellow = self._roster.find(server)
+        if fellow is None:
+            fellow = Fellow(server, now, self.lease)
+            self._roster.add(fellow)
+        if lease is not None:
+            fellow.lease = lease
+        fellow.until = now + fellow.lease
+        return fellow
+
+    @property
+    def _patience(self) -> float:
+        return self.lease / 10
+
+    def _ask(self, fellow: Fellow, now: float) -> Iterator[Outcome]:
+        if now >= fellow.ask_again:
+            fellow.ask_again = now + self._patience
+            yield Send(fellow.server, encode(Ask(self.server)))
+
+    def _drop(self, server: str) -> Iterator[Outcome]:
+        fellow = self._roster.find(server)
+        if fellow is not None:
+            yield from self._roster.drop(fellow)
+
+    def _note(self, server: str, facts: Facts) -> Iterator[Outcome]:
+        for name in facts.came:
+            if server < self.server and self._is_guests(name):
+                yield Displaced(name)
+        for name in facts.shown:
+            yield Shown(name)
+        for record in facts.bans:
+            yield Banned(record)
