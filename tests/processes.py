@@ -15,10 +15,12 @@ Whatever still runs when the test ends is killed.
 
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor as _reactor
@@ -46,6 +48,15 @@ TWIST = (sys.executable, "-c", "from twisted.application.twist._twist import Twi
 """
 
 Started = TypeVar("Started", bound="Program")
+
+
+def program_beside(name: str) -> str | None:
+    """
+    The path of a program that was installed with the tests' interpreter, else of the machine's; None: there is none.
+    """
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
+
 
 _LISTENING = rb"listening on \S+ port (\d+)"
 

@@ -24,8 +24,8 @@ from echochat.client.heartbeat import Heartbeat
 from echochat.client.outcomes import Disconnected, Refused
 from echochat.client.protocol import Client, connect
 from echochat.client.publisher import FOR_THE_MOMENT
-from echochat.net.backoff import Backoff, Jitter
 from echochat.wire.answers import Drain
+from echochat.wire.backoff import Backoff, Jitter
 
 CONNECT_TIMEOUT: Final = 10.0
 

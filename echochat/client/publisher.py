@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from echochat.client.outbox import Outbox, Publish, Unconfirmed
 from echochat.client.outcomes import Disconnected, Refused, Reply
 from echochat.client.protocol import Client
-from echochat.net.backoff import Backoff
+from echochat.wire.backoff import Backoff
 
 FOR_THE_MOMENT = frozenset({"unavailable", "slow-down"})
 """

@@ -24,7 +24,7 @@ from echochat.client.protocol import GRACE, Client
 from echochat.client.publisher import Publisher
 from echochat.client.subscriber import Subscriber
 from echochat.client.subscription import Subscription
-from echochat.net.backoff import Backoff, Jitter
+from echochat.wire.backoff import Backoff, Jitter
 from echochat.wire.names import is_name
 
 

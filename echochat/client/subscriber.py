@@ -25,8 +25,8 @@ from echochat.client.outcomes import Disconnected, Refused
 from echochat.client.protocol import Client
 from echochat.client.publisher import FOR_THE_MOMENT
 from echochat.client.subscription import Phase, Subscription
-from echochat.net.backoff import Backoff, Jitter
 from echochat.wire.answers import Bye, Drain, Err, Past
+from echochat.wire.backoff import Backoff, Jitter
 from echochat.wire.names import is_topic
 
 MOST_PAST: Final = 1_000

@@ -22,11 +22,11 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from txaio.tx import make_logger
 
-from echochat.net.backoff import Backoff
 from echochat.net.handoff.frames import TOKEN, Willing
 from echochat.net.handoff.links import Link
 from echochat.net.handoff.passengers import UNWILLING, NotTaken, Passenger, Unwilling
 from echochat.net.handoff.records import user_at
+from echochat.wire.backoff import Backoff
 
 FIRST: Final = 0.05
 LONGEST: Final = 1.0

@@ -6,7 +6,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.net.backoff import Backoff
+from echochat.wire.backoff import Backoff
 
 
 class BackoffTests(SynchronousTestCase):

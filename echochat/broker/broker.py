@@ -1,0 +1,336 @@
+"""
+The broker as the reactor's thread sees it.
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from txaio.tx import make_logger
+
+from echochat.broker.address import BrokerAddress
+from echochat.broker.errors import BrokerUnavailable, NobodyAnswers
+from echochat.broker.link import Link
+from echochat.broker.messages import NO_RESPONDERS, Complaint, Down, Message, Report, Up
+from echochat.broker.orders import Publish, Renew, Subscribe, Unsubscribe
+
+AT_ONCE: Final = 2_000
+"""
+The most reports that are passed on in one turn of the reactor: a flood must not keep it from everything else.
+"""
+
+_NOT_CONNECTED: Final = "the broker cannot be reached"
+_NO_ANSWER: Final = "the broker did not answer in time"
+
+Callback = Callable[[Sequence[Message]], None]
+"""
+Is given all messages for a subscription that have come since it was last called, in their order. Must not raise.
+"""
+
+
+class Watcher(Protocol):
+    """
+    Who is told of connections. Called in the reactor's thread; must not raise.
+    """
+
+    def broker_connected(self) -> None:
+        """
+        Everything can be published and asked now; what was subscribed is.
+        """
+
+    def broker_disconnected(self, why: str) -> None:
+        """
+        The connection has ended, or another attempt to make one was in vain. Questions that had no answer have failed,
+        and what was published last may or may not have arrived.
+        """
+
+
+class _Phase(Enum):
+    NEW = "made"
+    RUNNING = "connected, or trying to be"
+    STOPPING = "ending the thread"
+    STOPPED = "ended, or never begun"
+
+
+@dataclass(slots=True)
+class Subscription:
+    """
+    What somebody listens to, on every connection until :meth:`end`.
+    """
+
+    number: int
+    subject: str
+    callback: Callback
+    _broker: "Broker" = field(repr=False)
+
+    def end(self) -> None:
+        """
+        Listen no more: the callback is not called again.
+        """
+        self._broker.unsubscribe(self)
+
+
+@dataclass(slots=True)
+class _Question:
+    answer: Deferred[list[Message]]
+    is_last: Callable[[Message], bool]
+    deadline: Any
+    came: list[Message] = field(default_factory=list)
+
+
+class Broker:
+    """
+    One connection, for all that this server wants of its broker: made anew whenever it ends, with full-jitter back-off
+    and for ever.
+
+    All methods are called in the reactor's thread.
+
+    :param reactor: any real one: with time and threads.
+    :param clock: for deadlines; the reactor, if not a test's.
+    :ivar id: names this server among those that use the broker: 12 hexadecimal digits, others after each start.
+    :ivar is_connected: whether what is published now has a chance to arrive.
+    :ivar server: what the broker has said of itself.
+    """
+
+    log = make_logger()
+
+    def __init__(self, reactor: Any, address: BrokerAddress, clock: Any = None) -> None:
+        self.id = secrets.token_hex(6)
+        self.address = address
+        self.is_connected = False
+        self.server: Mapping[str, object] = {}
+        self._reactor = reactor
+        self._clock = reactor if clock is None else clock
+        self._link = Link(address, f"echochat {self.id}", self._report)
+        self._reports: deque[Report] = deque()
+        self._is_woken = False
+        self._connection = 0
+        self._watchers: list[Watcher] = []
+        self._subscriptions: dict[int, Subscription] = {}
+        self._next_number = 0
+        self._inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self._questions: dict[str, _Question] = {}
+        self._next_question = 0
+        self._told = ""
+        self._phase = _Phase.NEW
+        self._stopped: list[Deferred[None]] = []
+        self.subscribe(f"{self._inbox}.*", self._answered)
+
+    # Called by whoever uses it
+
+    def start(self) -> None:
+        """
+        Begin to connect. Whoever shares the broker may call it, too.
+        """
+        if self._phase is _Phase.NEW:
+            self._phase = _Phase.RUNNING
+            self._link.start()
+
+    def stop(self) -> Deferred[None]:
+        """
+        End the connection and its thread; what was published is sent before, if that is possible at once.
+        """
+        if self._phase in (_Phase.NEW, _Phase.STOPPED):
+            self._phase = _Phase.STOPPED
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        if self._phase is _Phase.RUNNING:
+            self._phase = _Phase.STOPPING
+            self._link.stop(lambda: self._reactor.callFromThread(self._has_stopped))
+        return stopped
+
+    def watch(self, watcher: Watcher) -> None:
+        """
+        Tell of connections from now on.
+        """
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """
+        The opposite.
+        """
+        self._watchers.remove(watcher)
+
+    def publish(self, subject: str, payload: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """
+        Publish, if there is a connection; whether it arrives is not known.
+
+        :param reply: where an answer is to go.
+        """
+        if self.is_connected:
+            self._link.order(Publish(self._connection, subject, payload, reply, headers))
+
+    def subscribe(self, subject: str, callback: Callback) -> Subscription:
+        """
+        Listen, on this connection and all that follow. What is published while there is none is not heard.
+        """
+        self._next_number += 1
+        subscription = Subscription(self._next_number, subject, callback, self)
+        self._subscriptions[subscription.number] = subscription
+        self._link.order(Subscribe(subscription.number, subject))
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """
+        See :meth:`Subscription.end`.
+        """
+        if self._subscriptions.pop(subscription.number, None) is not None:
+            self._link.order(Unsubscribe(subscription.number))
+
+    def request(
+        self, subject: str, payload: bytes, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> Deferred[Message]:
+        """
+        Ask, and wait for one answer.
+
+        :param timeout: seconds.
+        :return: fails with BrokerUnavailable, or NobodyAnswers, which is one. Can be cancelled.
+        """
+        return self.gather(subject, payload, timeout, _is_enough, headers).addCallback(_only)
+
+    def gather(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout: float,
+        is_last: Callable[[Message], bool],
+        headers: Mapping[str, str] | None = None,
+    ) -> Deferred[list[Message]]:
+        """
+        Ask, and wait for all answers.
+
+        :param timeout: seconds until the last.
+        :param is_last: tells it.
+        :return: as for :meth:`request`.
+        """
+        if not self.is_connected:
+            return fail(BrokerUnavailable(_NOT_CONNECTED))
+        self._next_question += 1
+        inbox = f"{self._inbox}.{self._next_question}"
+        answer: Deferred[list[Message]] = Deferred(lambda _: self._forget(inbox))
+        deadline = self._clock.callLater(timeout, self._give_up, inbox, BrokerUnavailable(_NO_ANSWER))
+        self._questions[inbox] = _Question(answer, is_last, deadline)
+        self.publish(subject, payload, inbox, headers)
+        return answer
+
+    def renew(self) -> None:
+        """
+        Leave this connection, which seems to be of no use, and make another.
+        """
+        self._link.order(Renew(self._connection))
+
+    # Called in the connection's thread
+
+    def _report(self, report: Report) -> None:
+        self._reports.append(report)
+        if not self._is_woken:
+            self._is_woken = True
+            self._reactor.callFromThread(self._take)
+
+    # Ours
+
+    def _take(self) -> None:
+        # Before anything is taken: what comes later wakes us again.
+        self._is_woken = False
+        reports = self._reports
+        batch: list[Message] = []
+        for _ in range(min(len(reports), AT_ONCE)):
+            report = reports.popleft()
+            if isinstance(report, Message):
+                if batch and batch[-1].subscription != report.subscription:
+                    self._deliver(batch)
+                    batch = []
+                batch.append(report)
+                continue
+            self._deliver(batch)
+            batch = []
+            self._note(report)
+        self._deliver(batch)
+        if reports and not self._is_woken:
+            self._is_woken = True
+            self._reactor.callFromThread(self._take)
+
+    def _deliver(self, batch: list[Message]) -> None:
+        if not batch:
+            return
+        subscription = self._subscriptions.get(batch[0].subscription)
+        if subscription is None:
+            return
+        try:
+            subscription.callback(batch)
+        except Exception:
+            self.log.failure("what listens to {subject} failed", subject=subscription.subject)
+
+    def _note(self, report: Up | Down | Complaint) -> None:
+        match report:
+            case Up(connection, server):
+                self.server = server
+                self.is_connected = True
+                self._connection = connection
+                self._told = ""
+                name = server.get("server_name")
+                self.log.info("connected to the broker {name}, one of {address}", name=name, address=self.address)
+                for watcher in [*self._watchers]:
+                    watcher.broker_connected()
+            case Down(why):
+                self._lose(why)
+            case Complaint(what):
+                self.log.warn("the broker at {address}: {what}", address=self.address, what=what)
+
+    def _lose(self, why: str) -> None:
+        was_connected, self.is_connected = self.is_connected, False
+        if self._phase is _Phase.RUNNING and why != self._told:
+            # Attempts go on for ever; each reason is told once.
+            self._told = why
+            what = "the connection to the broker at {address} has ended: {why}"
+            if not was_connected:
+                what = "the broker at {address} cannot be reached: {why}"
+            self.log.error(what, address=self.address, why=why)
+        for inbox in [*self._questions]:
+            self._give_up(inbox, BrokerUnavailable(_NOT_CONNECTED))
+        for watcher in [*self._watchers]:
+            watcher.broker_disconnected(why)
+
+    def _answered(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            question = self._questions.get(message.subject)
+            if question is None:
+                continue
+            if message.status == NO_RESPONDERS:
+                self._give_up(message.subject, NobodyAnswers("nobody answers at the broker"))
+                continue
+            question.came.append(message)
+            if question.is_last(message):
+                self._forget(message.subject)
+                question.answer.callback(question.came)
+
+    def _give_up(self, inbox: str, why: BrokerUnavailable) -> None:
+        question = self._questions[inbox]
+        self._forget(inbox)
+        question.answer.errback(why)
+
+    def _forget(self, inbox: str) -> None:
+        question = self._questions.pop(inbox)
+        if question.deadline.active():
+            question.deadline.cancel()
+
+    def _has_stopped(self) -> None:
+        self._link.join()
+        self._take()
+        self._phase = _Phase.STOPPED
+        stopped, self._stopped = self._stopped, []
+        for each in stopped:
+            each.callback(None)
+
+
+def _is_enough(message: Message) -> bool:
+    return True
+
+
+def _only(messages: list[Message]) -> Message:
+    return messages[0]
