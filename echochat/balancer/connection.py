@@ -2,7 +2,7 @@
 One client's connection through the balancer, from its coming until both sides are closed.
 """
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
@@ -26,59 +26,14 @@ that time has passed without a byte, and a quarter more at most.
 _OF_BACKEND: Final = ("backend closed", "backend reset")
 
 
-class Carrier(Protocol):
-    """
-    What carries a connection's bytes: two Twisted protocols (:mod:`echochat.balancer.halves`), two sockets in the lean
-    reactor (:mod:`echochat.balancer.sockets`), or another process, to which the socket was handed.
-
-    :ivar bytes_in: how much of what the client sent the backend was sent.
-    :ivar bytes_out: how much of what the backend sent the client was sent.
-    :ivar host: where the client connected to; behind a trusted proxy, what that proxy's header said.
-    """
-
-    @property
-    def bytes_in(self) -> int: ...
-
-    @property
-    def bytes_out(self) -> int: ...
-
-    @property
-    def host(self) -> IAddress: ...
-
-    @property
-    def is_here(self) -> bool:
-        """
-        Whether this process has descriptors of it.
-        """
-
-    def wait(self) -> None:
-        """
-        There is no backend yet: look out for the client's end.
-        """
-
-    def part(self) -> None:
-        """
-        There is no backend any more: close the client's side, politely.
-        """
-
-    def abort(self) -> None:
-        """
-        Close what there is, with a reset; :meth:`Connection.end` follows.
-        """
-
-    def let_go(self) -> None:
-        """
-        The balancer is stopping: what can go on without it ends here, and nowhere else.
-        """
-
-
 class Connection:
     """
     A client, and what became of it. It is a :class:`echochat.balancer.routes.Client`, and a ``Held``.
 
     :param factory: the proxy, which knows all connections.
     :param number: identifies it in the log.
-    :ivar peer: where the client is; behind a trusted proxy, what that proxy's header said.
+    :param address: where the client is: Twisted's, or as the socket gave it.
+    :param port: which accepted the socket; None: the address is Twisted's.
     :ivar lease: counts it against its backend; None: it has none yet.
     :ivar began: when it came, in seconds of the factory's clock.
     :ivar joined: when its backend had it; None: not yet.
@@ -90,24 +45,26 @@ class Connection:
         "_cause",
         "_is_reported",
         "_placing",
+        "_port",
         "_quiet",
         "_seen",
         "_tried",
+        "address",
         "began",
         "carrier",
         "factory",
         "joined",
         "lease",
         "number",
-        "peer",
     )
 
     carrier: Any  # a Carrier; routes know of which kind
 
-    def __init__(self, factory: Any, number: int, peer: IAddress) -> None:
+    def __init__(self, factory: Any, number: int, address: Any, port: Any = None) -> None:
         self.factory = factory
         self.number = number
-        self.peer = peer
+        self.address = address
+        self._port = port
         self.lease: Lease | None = None
         self.began: float = factory.clock.seconds()
         self.joined: float | None = None
@@ -119,6 +76,15 @@ class Connection:
         self._placing: Deferred[None] | None = None
 
     # Called by whoever looks for a backend
+
+    @property
+    def peer(self) -> IAddress:
+        """
+        Where the client is; behind a trusted proxy, what that proxy's header said.
+        """
+        # Made when somebody asks: of most nobody does.
+        peer: IAddress = self.address if self._port is None else self._port.address_of(self.address)
+        return peer
 
     @property
     def host(self) -> IAddress:
@@ -251,19 +217,27 @@ class Connection:
         """
         if self.is_over:
             return
-        self.factory.ended(self, self._cause)
-        self._stop_placing()
-        if self.lease is not None:
-            traffic = self.lease.backend.traffic
-            traffic.bytes_in += self.carrier.bytes_in
-            traffic.bytes_out += self.carrier.bytes_out
+        carrier, lease = self.carrier, self.lease
+        bytes_in, bytes_out = carrier.bytes_in, carrier.bytes_out
+        self.factory.ended(self, self._cause, bytes_in, bytes_out)
+        if self._placing is not None:
+            self._stop_placing()
+            lease = self.lease
+        if lease is not None:
+            traffic = lease.backend.traffic
+            traffic.bytes_in += bytes_in
+            traffic.bytes_out += bytes_out
             self._report()
-            self.lease.release()
+            lease.release()
 
     # Ours
 
     def _place(self) -> None:
-        self._placing = placing = self.factory.place(self, self._tried)
+        placing = self.factory.place(self, self._tried)
+        if placing is None:
+            self.joined = self.factory.clock.seconds()
+            return
+        self._placing = placing
         placing.addCallbacks(self._placed, self._not_placed)
         # That it was called says nothing: an attempt that failed at once has chained the next one to it.
         if self._placing is not None:

@@ -14,7 +14,7 @@ from txaio.tx import make_logger
 from echochat.balancer.backends import Backend
 from echochat.balancer.connection import LOOKS, Connection
 from echochat.balancer.halves import ClientHalf
-from echochat.balancer.journal import Journal
+from echochat.balancer.journal import Ended, Journal
 from echochat.balancer.routes import Reports
 from echochat.balancer.settings import BalancerSettings
 from echochat.balancer.sockets import Sockets
@@ -38,7 +38,7 @@ class ProxyFactory(Factory):
     Takes clients, has a backend found for each, and knows all connections.
 
     :param place: finds a backend for a client, none of those given, and gives it to it: see
-        :mod:`echochat.balancer.dispatch`.
+        :meth:`echochat.balancer.dispatch.Dispatch.place`.
     :param reports: is told what connections show of their backends.
     :param gate: is shut while there are as many connections as there may be.
     :ivar connections: by number, all that there are, those included that have no backend yet.
@@ -52,7 +52,7 @@ class ProxyFactory(Factory):
         self,
         clock: IReactorTime,
         settings: BalancerSettings,
-        place: Callable[[Any, Sequence[Backend]], "Deferred[None]"],
+        place: Callable[[Any, Sequence[Backend]], "Deferred[None] | None"],
         reports: Reports,
         gate: Gate | None = None,
     ) -> None:
@@ -81,7 +81,8 @@ class ProxyFactory(Factory):
 
         :return: True: its socket is ours.
         """
-        connection = Connection(self, self.next_number(), port.address_of(address))
+        self.made = number = self.made + 1
+        connection = Connection(self, number, address, port)
         connection.carrier = Sockets(connection, accepted, address, port)
         connection.begin()
         return True
@@ -110,7 +111,7 @@ class ProxyFactory(Factory):
         self._gate.leave()
         self.idle.clear(connection)
 
-    def ended(self, connection: Connection, cause: str) -> None:
+    def ended(self, connection: Connection, cause: str, bytes_in: int, bytes_out: int) -> None:
         """
         A connection is over on both sides.
         """
@@ -120,10 +121,15 @@ class ProxyFactory(Factory):
             self.idle.clear(connection)
         backend = connection.backend
         self.journal.add(
-            f"connection {connection.number} from {in_words(connection.peer)} to "
-            f"{backend.name if backend is not None else 'no backend'} ended after "
-            f"{self.clock.seconds() - connection.began:.3f} s: {cause}; "
-            f"{connection.bytes_in} bytes in, {connection.bytes_out} bytes out"
+            Ended(
+                connection.number,
+                connection.address,
+                backend.name if backend is not None else "no backend",
+                self.clock.seconds() - connection.began,
+                cause,
+                bytes_in,
+                bytes_out,
+            )
         )
         if not self.connections:
             waiting, self._empty = self._empty, []
@@ -172,14 +178,3 @@ class ProxyFactory(Factory):
         self.lingering.stop()
         self.young.stop()
         self.idle.stop()
-
-
-def in_words(address: IAddress | None) -> str:
-    """
-    Where somebody is, for people.
-    """
-    host = getattr(address, "host", None)
-    if host is None:
-        return "a UNIX socket"
-    port = getattr(address, "port", 0)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

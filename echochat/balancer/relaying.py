@@ -5,7 +5,7 @@ Connections to a backend whose bytes go through this process.
 from typing import Any, Final
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
@@ -38,7 +38,7 @@ class RelayRoute:
 
     # Called by whoever looks for a backend
 
-    def open(self, client: Connection) -> "Deferred[None]":
+    def open(self, client: Connection) -> "Deferred[None] | None":
         if self._target is not None and isinstance(client.carrier, Sockets):
             return self._connect(self._target, client)
         connecting: Deferred[Any] = self._endpoint.connect(Factory.forProtocol(_BackendHalf))
@@ -58,11 +58,11 @@ class RelayRoute:
 
     # Ours
 
-    def _connect(self, target: Target, client: Connection) -> "Deferred[None]":
+    def _connect(self, target: Target, client: Connection) -> "Deferred[None] | None":
         made, number = begin(target)
         if not number:
             client.carrier.join(made, self._header(client))
-            return succeed(None)
+            return None
         if not is_under_way(number):
             return fail(reason(number))
         opening: Deferred[None] = Deferred(lambda _: attempt.cancel())

@@ -35,13 +35,14 @@ class Route(Protocol):
     How connections get to one backend.
     """
 
-    def open(self, client: Any) -> "Deferred[None]":
+    def open(self, client: Any) -> "Deferred[None] | None":
         """
         Give the client to the backend.
 
-        The Deferred fires when the backend has it, fails with the reason when it cannot be had there (another backend
-        is tried then, if the client is untouched), and is cancelled when the client has gone or the time is over.
-        It does not fail with ``CancelledError`` unless it was cancelled: that would mean that the client has gone.
+        :return: None: the backend has it already. Otherwise it fires when it has, fails with the reason when it cannot
+            be had there (another backend is tried then, if the client is untouched), and is cancelled when the client
+            has gone or the time is over. It does not fail with ``CancelledError`` unless it was cancelled: that would
+            mean that the client has gone.
         """
 
     def close(self) -> None:
@@ -107,8 +108,10 @@ class Held(Protocol):
     """
 
     number: int
-    peer: IAddress
     lease: Lease | None
+
+    @property
+    def peer(self) -> IAddress: ...
 
     @property
     def bytes_in(self) -> int: ...

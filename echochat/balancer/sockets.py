@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress
 from echochat.balancer.connection import Connection
 from echochat.balancer.halves import SILENT_END, Half, Halves
 from echochat.daemon.ports import KEEPALIVE_IDLE
+from echochat.net.lean.endings import Ending
 from echochat.net.lean.ends import End
 
 
@@ -57,7 +58,8 @@ class Sockets:
         :param connected: the socket to the backend.
         :param first: what the backend is sent before anything of the client's.
         """
-        self._wait_no_more()
+        if self._silent is not None:
+            self._wait_no_more()
         self._server = server = End(self._port.reactor, connected, self)
         self._client.join(server, first)
         if server.is_open:
@@ -98,7 +100,7 @@ class Sockets:
 
     # Called by the ends
 
-    def peer_ended(self, end: End) -> None:
+    def peer_ended(self, end: Ending) -> None:
         if end is not self._client:
             if not self._begin_anew():
                 self._connection.blame("backend closed")
@@ -107,13 +109,13 @@ class Sockets:
         if self._server is None and not _readable(end.socket):
             self._silent = self.factory.clock.callLater(SILENT_END, self._leave)
 
-    def peer_reset(self, end: End) -> None:
+    def peer_reset(self, end: Ending) -> None:
         if end is self._client:
             self._connection.blame("client reset")
         elif not self._begin_anew():
             self._connection.blame("backend reset")
 
-    def lingers(self, end: End) -> None:
+    def lingers(self, end: Ending) -> None:
         self._unsent = self._waiting
         self.factory.lingering.set(self)
 
@@ -122,6 +124,11 @@ class Sockets:
         self.factory.young.clear(self)
         self._wait_no_more()
         self._connection.end()
+        # Each refers to the others: the collector would have to look for them.
+        for end in (self._client, self._server, self._last):
+            if end is not None:
+                end.is_over()
+        del self._connection
 
     # Called by the factory
 
@@ -165,6 +172,7 @@ class Sockets:
         """
 
     def part(self) -> None:
+        assert self._last is not None
         self._client.outlive(self._last)
 
     def abort(self) -> None:

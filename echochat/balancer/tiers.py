@@ -54,18 +54,26 @@ class Tier:
         if not (backend.may_serve and backend.has_room):
             self.drop(backend)
             return
-        if self._weights.get(backend) != backend.weight:
-            self._weight += backend.weight - self._weights.get(backend, 0)
-            self._weights[backend] = backend.weight
+        weight, valid = backend.weight, self._valid
+        if self._weights.get(backend) != weight:
+            self._weight += weight - self._weights.get(backend, 0)
+            self._weights[backend] = weight
         if backend.since is not None:
-            self._valid.pop(backend, None)
+            valid.pop(backend, None)
             self._slow.setdefault(backend, 0.0)
             return
-        self._slow.pop(backend, None)
+        slow, heap = self._slow, self._heap
+        if slow:
+            slow.pop(backend, None)
         self._number = number = self._number + 1
-        self._valid[backend] = number
-        heapq.heappush(self._heap, ((backend.active + 1) / backend.weight, backend.used, number, backend))
-        if len(self._heap) > 2 * len(self._valid) + 64:
+        entry = ((backend.active + 1) / weight, backend.used, number, backend)
+        before, valid[backend] = valid.get(backend), number
+        if heap and heap[0][2] == before:
+            # Its own is at the top, as that of one that was just chosen is.
+            heapq.heapreplace(heap, entry)
+            return
+        heapq.heappush(heap, entry)
+        if len(heap) > 2 * len(valid) + 64:
             self._tidy()
 
     def drop(self, backend: Backend) -> None:
@@ -100,6 +108,10 @@ class Tier:
 
     def _first(self, avoid: Collection[Backend]) -> Backend | None:
         heap, valid = self._heap, self._valid
+        if heap and not avoid:
+            _, _, number, backend = heap[0]
+            if valid.get(backend) == number:
+                return backend
         passed = []
         found = None
         while heap:

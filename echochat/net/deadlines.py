@@ -55,10 +55,13 @@ class Deadlines(Generic[Key]):
         """
         Begin to wait, or begin anew.
         """
-        self._due.pop(key, None)
         if self._seconds <= 0:
             return
-        self._due[key] = self._clock.seconds() + self._seconds
+        due = self._due
+        if key in due:
+            # The order in which they expire is that of the dictionary.
+            del due[key]
+        due[key] = self._clock.seconds() + self._seconds
         if self._timer is None:
             self._timer = self._clock.callLater(self._seconds, self._look)
 

@@ -98,9 +98,9 @@ class CountingFactory(ProxyFactory):
         super().__init__(*arguments)
         self.causes: Counter[str] = Counter()
 
-    def ended(self, connection: Connection, cause: str) -> None:
+    def ended(self, connection: Connection, cause: str, bytes_in: int, bytes_out: int) -> None:
         self.causes[cause] += 1
-        super().ended(connection, cause)
+        super().ended(connection, cause, bytes_in, bytes_out)
 
 
 class Balanced(_Base):

@@ -43,7 +43,9 @@ class DispatchCase(SynchronousTestCase):
 
     def place(self) -> tuple[FakeClient, "Deferred[None]"]:
         client = FakeClient()
-        return client, self.dispatch.place(client)
+        placed = self.dispatch.place(client)
+        assert placed is not None
+        return client, placed
 
     def leave(self, client: FakeClient) -> None:
         assert client.lease is not None
@@ -93,6 +95,27 @@ class PlacingTests(DispatchCase):
         self.assertEqual(self.counts, [1])
         self.leave(client)
         self.assertEqual(self.counts, [0])
+
+    def test_there_already(self) -> None:
+        """
+        There is nothing to wait for when the backend has the client by the time the route returns: after a refusal of
+        another backend, too. One of which there was doubt has served when it keeps the connection.
+        """
+        self.make("a", "b")
+        self.backends[1].failed = 1
+        self.routes[self.backends[1]].open = lambda client: None  # type: ignore[assignment, method-assign, return-value]
+        client, placed = self.place()
+        self.a.refuse()
+        self.successResultOf(placed)
+        self.pool.remove(self.backends[0])
+        second = FakeClient()
+        self.assertIsNone(self.dispatch.place(second))
+        self.assertEqual(self.backends[1].active, 2)
+        self.leave(client)
+        self.quiet()
+        self.assertEqual(self.reports.told, [("a", "connection refused"), ("b", "served")])
+        self.leave(second)
+        self.assertEqual(self.counts, [0, 0])
 
     def test_another(self) -> None:
         """
@@ -181,6 +204,7 @@ class PlacingTests(DispatchCase):
         """
         self.make("a", "b", "c", retries=2)
         placed = self.dispatch.place(FakeClient(), (self.backends[0],))
+        assert placed is not None
         self.assertEqual(self.counts, [0, 1, 0])
         self.others[0].refuse()
         self.assertEqual(self.why(placed), "b: connection refused")

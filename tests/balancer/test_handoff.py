@@ -83,7 +83,7 @@ class RouteTests(TestCase):
         self.gate = Gate(0)
         self.factory = ProxyFactory(plain, BalancerSettings(), self.dispatch.place, self.reports, self.gate)
         self.journal: list[str] = []
-        self.patch(self.factory.journal, "add", self.journal.append)
+        self.patch(self.factory.journal, "add", lambda ended: self.journal.append(str(ended)))
         self.front: Any = self.reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.workers: list[Worker] = []
         self.addCleanup(self._end)

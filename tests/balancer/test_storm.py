@@ -100,7 +100,9 @@ class Storm:
         A client comes.
         """
         client = FakeClient()
-        placed = self.placing[client] = self.dispatch.place(client)
+        placed = self.dispatch.place(client)
+        assert placed is not None
+        self.placing[client] = placed
         placed.addCallbacks(self._joins, self._fails, callbackArgs=(client,), errbackArgs=(client,))
 
     def leave(self, client: FakeClient) -> None:

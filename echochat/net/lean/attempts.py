@@ -20,6 +20,8 @@ _CONNECTED: Final = frozenset((0, errno.EISCONN))
 _TCP: Final = re.compile(r"tcp:(?:host=)?((?:[^:=\\]|\\:)+):(?:port=)?(\d{1,5})")
 _UNIX: Final = re.compile(r"unix:(?:path=)?([^:=\\]+)")
 
+_KIND: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
 MOST_PATH: Final = 107
 """
 The most bytes of a UNIX socket's path, unix(7).
@@ -69,14 +71,15 @@ def begin(target: Target) -> tuple[Any, int]:
     """
     try:
         # What socket.socket is made of: less to make and to close.
-        made: Any = socket.SocketType(target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        made: Any = socket.SocketType(target.family, _KIND)
     except OSError as error:
         return None, error.errno or errno.EMFILE
     if target.family != socket.AF_UNIX:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    number = made.connect_ex(target.address)
+    connect, address = made.connect_ex, target.address
+    number = connect(address)
     if number in _UNDER_WAY:
-        number = made.connect_ex(target.address)
+        number = connect(address)
     if number in _CONNECTED:
         return made, 0
     if number not in _UNDER_WAY:

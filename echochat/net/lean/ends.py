@@ -24,16 +24,20 @@ Rejected: a pipe for each direction, as HAProxy has (four descriptors more for e
 list of ends that are not finished).
 """
 
-import errno
 import select
 import socket
-from enum import Enum
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
-from twisted.python.failure import Failure
-
+from echochat.net.lean.endings import Ending, Owner, Writing
 from echochat.net.lean.pipes import Pipe, shared_pipe
-from echochat.net.lean.watched import IN, NOW, OUT, PEER_ENDED, Watched
+from echochat.net.lean.watched import IN, NOW, OUT, PEER_ENDED
+
+FEW: Final = 479
+"""
+What is read from an end at most until a chunk is as large. Python has memory for so much at hand; for more the C
+library is asked, which took a fiftieth of the time of a line.
+"""
 
 SMALL: Final = 16_384
 """
@@ -45,47 +49,8 @@ MOST_KEPT: Final = 262_144
 What is taken from any end at once, and so what is kept for the other at most.
 """
 
-_LATER: Final = frozenset((errno.EAGAIN, errno.EINTR))
 
-
-class Writing(Enum):
-    """
-    Whether an end is still written to.
-    """
-
-    OPEN = "open"
-    # Its end is sent when what waits has been.
-    FINISHING = "finishing"
-    FINISHED = "finished"
-
-
-class Owner(Protocol):
-    """
-    Whoever has a pair of ends.
-    """
-
-    def peer_ended(self, end: "End") -> None:
-        """
-        The peer of this end sends nothing more; or it has gone, when there is no other end yet.
-        """
-
-    def peer_reset(self, end: "End") -> None:
-        """
-        The connection of this end was reset, or has timed out.
-        """
-
-    def lingers(self, end: "End") -> None:
-        """
-        Nothing more is expected but that this end takes what waits, and closes: see :meth:`End.abort`.
-        """
-
-    def closed(self) -> None:
-        """
-        No end is open any more.
-        """
-
-
-class End(Watched):
+class End(Ending):
     """
     One socket of a pair.
 
@@ -96,56 +61,45 @@ class End(Watched):
     :ivar has_ended: its peer sends nothing more.
     """
 
-    __slots__ = (
-        "_owner",
-        "_pipe",
-        "_recv",
-        "_send",
-        "_writing",
-        "has_ended",
-        "other",
-        "received",
-    )
+    __slots__ = ("_most", "_pass_on", "_pipe", "_recv", "_send", "received")
+
+    other: "End | None"
 
     def __init__(self, reactor: Any, connected: socket.socket, owner: Owner) -> None:
-        super().__init__(reactor, connected)
-        self._owner = owner
-        self._writing = Writing.OPEN
+        super().__init__(reactor, connected, owner)
         self._pipe: Pipe | None = None
+        self._most = FEW
         self._recv = connected.recv
         self._send = connected.send
-        self.other: End | None = None
+        # How the other end is sent to, while that is all that is to be done with what comes.
+        self._pass_on: Callable[[bytes, int], int] | None = None
         self.received = 0
-        self.has_ended = False
 
     # Called by the dispatcher
 
     def doRead(self) -> None:
-        other = self.other
-        if other is None or other.waiting or self.has_ended:
-            # Something earlier in the batch has changed what is asked for.
+        pass_on = self._pass_on
+        if pass_on is None:
+            self._read_otherwise()
             return
-        if self._pipe is not None:
-            self._read_bulk(other, self._pipe)
-            return
+        recv = self._recv
         try:
-            data = self._recv(SMALL, NOW)
+            data = recv(self._most, NOW)
         except OSError as error:
             self._read_failed(error)
             return
-        if not data:
+        size = len(data)
+        if not size:
             self._hear_the_end()
             return
-        size = len(data)
         self.received += size
         try:
-            sent = other._send(data, NOW)
+            sent = pass_on(data, NOW)
         except OSError as error:
-            sent = other._send_failed(error)
-        if sent != size:
-            other._keep(data[sent:])
-        elif size == SMALL:
-            self._begin_bulk(other)
+            assert self.other is not None
+            sent = self.other._send_failed(error)
+        if sent != size or size >= FEW:
+            self._look_at(data, sent)
 
     def ready(self, event: int) -> None:
         """
@@ -165,12 +119,6 @@ class End(Watched):
             self._owner.peer_ended(self)
         elif event & select.EPOLLHUP:
             self._ask_nothing(event)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        The reactor has stopped, or calling this end has failed.
-        """
-        self._be_reset()
 
     # Called by the owner
 
@@ -192,45 +140,42 @@ class End(Watched):
         other.arm()
 
     def part(self) -> None:
-        """
-        The other end is closed, and another one may come: wait for it.
-        """
-        self.other = None
-        self._ask(PEER_ENDED)
+        self._pass_on = None
+        super().part()
 
-    def finish(self) -> None:
-        """
-        Send the end, after what waits.
-        """
-        if self._writing is not Writing.OPEN:
-            return
-        self._writing = Writing.FINISHING
-        if not self.waiting:
-            self._send_the_end()
-
-    def outlive(self, other: "End | None") -> None:
-        """
-        Take what waits, and throw away what still comes.
-
-        :param other: the other end, which is closed.
-        """
-        self.other = other
-        self.finish()
-        if self.is_open:
-            self._owner.lingers(self)
-            self.arm()
+    def arm(self) -> None:
+        other = self.other
+        events = OUT if self.waiting else 0
+        self._pass_on = None
+        if not self.has_ended and (other is None or not other.waiting):
+            events |= IN
+            if other is not None and self._pipe is None:
+                self._pass_on = other._send
+        self._ask(events)
 
     # Ours
 
-    def arm(self) -> None:
+    def _read_otherwise(self) -> None:
         """
-        Ask the kernel for what is of use now.
+        There is something to read, and something else to be considered.
         """
-        other = self.other
-        events = OUT if self.waiting else 0
-        if not self.has_ended and (other is None or not other.waiting):
-            events |= IN
-        self._ask(events)
+        other, pipe = self.other, self._pipe
+        # Something earlier in the batch may have changed what is asked for.
+        if other is not None and pipe is not None and not other.waiting and not self.has_ended:
+            self._read_bulk(other, pipe)
+
+    def _look_at(self, data: bytes, sent: int) -> None:
+        """
+        A chunk was not taken, or is a large one.
+        """
+        other, size = self.other, len(data)
+        if other is None:
+            return
+        if sent != size:
+            other._keep(data[sent:])
+        elif size == SMALL:
+            self._begin_bulk(other)
+        self._most = SMALL
 
     def _begin_bulk(self, other: "End") -> None:
         """
@@ -241,6 +186,7 @@ class End(Watched):
         for each in (self, other):
             if each.number >= 0:
                 each.socket.setblocking(False)
+        self.arm()
 
     def _read_bulk(self, other: "End", pipe: Pipe) -> None:
         """
@@ -263,6 +209,7 @@ class End(Watched):
             other._keep(pipe.rest(size - sent))
         if size < SMALL:
             self._pipe = None
+            self.arm()
 
     def _keep(self, data: bytes) -> None:
         """
@@ -293,72 +240,3 @@ class End(Watched):
         self.arm()
         if self.other is not None:
             self.other.arm()
-
-    def _send_the_end(self) -> None:
-        self._writing = Writing.FINISHED
-        other = self.other
-        if self.has_ended and (other is None or not other.is_open or (other.has_ended and not other.waiting)):
-            self._close_both()
-            return
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            # It was reset: reading tells.
-            return
-
-    def _hear_the_end(self) -> None:
-        self.has_ended = True
-        self._owner.peer_ended(self)
-        other = self.other
-        if self.number < 0:
-            return
-        self.arm()
-        assert other is not None
-        if not other.is_open:
-            if not self.waiting:
-                self._close_both()
-            return
-        if other.has_ended:
-            if not self.waiting and not other.waiting:
-                self._close_both()
-                return
-            for each in (self, other):
-                each.finish()
-                if each.is_open and each.waiting:
-                    self._owner.lingers(each)
-            return
-        other.finish()
-
-    def _close_both(self) -> None:
-        self.close()
-        if self.other is not None:
-            self.other.close()
-        self._owner.closed()
-
-    def _read_failed(self, error: OSError) -> None:
-        if error.errno not in _LATER:
-            self._be_reset()
-
-    def _send_failed(self, error: OSError) -> int:
-        """
-        :return: how much was sent: nothing.
-        """
-        if error.errno not in _LATER:
-            self._be_reset()
-        return 0
-
-    def _be_reset(self) -> None:
-        if self.number < 0:
-            return
-        self._owner.peer_reset(self)
-        if self.number < 0:
-            return
-        self.close()
-        other = self.other
-        if other is None or not other.is_open:
-            self._owner.closed()
-        elif not self.has_ended:
-            other.abort()
-            self._owner.closed()
-        else:
-            other.outlive(self)
