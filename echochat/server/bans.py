@@ -2,8 +2,12 @@
 Who is kept out.
 """
 
+import time
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
+from echochat.chat.ban_book import LIFTED, BanBook, BanRecord
 from echochat.net.sources import read_address
 from echochat.wire.names import fold_name
 
@@ -18,32 +22,69 @@ def canonical(who: str) -> str:
         return fold_name(who)
 
 
+def time_of_day() -> int:
+    """
+    Milliseconds since the epoch.
+    """
+    return int(time.time() * 1000)
+
+
 class Bans:
     """
     Banned names and addresses, for a time or for as long as the server runs. Names are compared in one letter case.
 
-    :param clock: for their end.
+    :param clock: for their end: where the time of day jumps, a ban that is known here lasts as long as it was to.
+    :param wall: the time of day, in milliseconds since the epoch: for what other servers are told.
+    :ivar book: what other servers know, too, if there are any.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, wall: Callable[[], int] = time_of_day) -> None:
         self._clock = clock
+        self._wall = wall
         self._until: dict[str, float | None] = {}
+        self.book = BanBook()
 
-    def add(self, who: str, seconds: float | None) -> None:
+    def add(self, who: str, seconds: float | None) -> BanRecord:
         """
         Ban; again: for this time instead.
         """
-        self._until[canonical(who)] = None if seconds is None else self._clock.seconds() + seconds
+        who, wall = canonical(who), self._wall()
+        self._until[who] = None if seconds is None else self._clock.seconds() + seconds
+        return self.book.decide(who, None if seconds is None else wall + round(seconds * 1000), wall)
 
-    def remove(self, who: str) -> bool:
+    def remove(self, who: str) -> BanRecord | None:
         """
         Ban no more.
 
-        :return: whether it was banned.
+        :return: None: it was not banned.
         """
-        banned = who in self
-        self._until.pop(canonical(who), None)
-        return banned
+        if who not in self:
+            return None
+        who = canonical(who)
+        del self._until[who]
+        return self.book.decide(who, LIFTED, self._wall())
+
+    def learn(self, record: BanRecord) -> bool:
+        """
+        Another server knows this.
+
+        :return: whether it is new.
+        """
+        wall = self._wall()
+        if not self.book.learn(record, wall):
+            return False
+        if record.is_in_force(wall):
+            until = record.until
+            self._until[record.who] = None if until is None else self._clock.seconds() + (until - wall) / 1000
+        else:
+            self._until.pop(record.who, None)
+        return True
+
+    def is_in_force(self, record: BanRecord) -> bool:
+        """
+        Tell whether somebody is banned by this record now.
+        """
+        return record.is_in_force(self._wall())
 
     def __contains__(self, who: str) -> bool:
         if not self._until:

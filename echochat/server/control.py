@@ -5,13 +5,14 @@ What an operator may tell a server, over its control socket (:mod:`echochat.daem
 | --- | --- | --- |
 | ``/status`` | ``/info NAME: VALUE`` | ``/ok status N`` |
 | ``/reload`` | ``/info WHAT: RESULT`` | ``/ok reload N``, or ``/err unavailable`` when something was kept as it was |
-| ``/kick WHO`` | | ``/ok kick N`` connections |
-| ``/ban WHO [SECONDS]`` | | ``/ok ban N`` connections |
+| ``/kick WHO`` | ``/info REMARK`` | ``/ok kick N`` connections |
+| ``/ban WHO [SECONDS]`` | ``/info REMARK`` | ``/ok ban N`` connections |
 | ``/unban WHO`` | | ``/ok unban`` |
 | ``/move [COUNT] SECONDS`` | | ``/ok move N`` connections that will be asked |
 | ``/drain`` | | ``/ok drain`` |
 
-WHO is a name or an address.
+WHO is a name or an address. Kicks and bans hold for all servers that share a log; a remark names one that has not
+answered.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,8 +21,9 @@ from typing import Final
 
 from echochat.daemon.control import Perform, items, no_arguments, reload
 from echochat.daemon.readers import seconds, whole
+from echochat.server.fellows import Expelled
 from echochat.server.operations import Operations
-from echochat.wire.answers import Ok
+from echochat.wire.answers import Info, Ok
 from echochat.wire.commands import Command, CommandError
 
 _WHO: Final = "WHO is a name or an address"
@@ -41,6 +43,11 @@ def _who(command: Command) -> str:
     return who
 
 
+def _expelled(expelled: Expelled, command: Command) -> bytes:
+    remarks = b"".join(Info(remark, command.label).encode() for remark in expelled.remarks)
+    return remarks + Ok(command.verb, str(expelled.closed), command.label).encode()
+
+
 async def _status(operations: Operations, command: Command) -> bytes:
     no_arguments(command)
     status = operations.status()
@@ -52,7 +59,7 @@ async def _reload(operations: Operations, command: Command) -> bytes:
 
 
 async def _kick(operations: Operations, command: Command) -> bytes:
-    return Ok("kick", str(operations.kick(_who(command))), command.label).encode()
+    return _expelled(await operations.kick_everywhere(_who(command)), command)
 
 
 async def _ban(operations: Operations, command: Command) -> bytes:
@@ -63,7 +70,7 @@ async def _ban(operations: Operations, command: Command) -> bytes:
         seconds = -1.0
     if not who or (seconds is not None and not 0 < seconds < 1e9):
         raise CommandError("bad-arguments", f"type /ban WHO [SECONDS]; {_WHO}")
-    return Ok("ban", str(operations.ban(who, seconds)), command.label).encode()
+    return _expelled(await operations.ban_everywhere(who, seconds), command)
 
 
 async def _unban(operations: Operations, command: Command) -> bytes:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from echochat import __version__
+from echochat.chat.ban_book import BanRecord
 from echochat.daemon.reloads import Reloads
 from echochat.server.bans import canonical
 from echochat.server.factory import EchoChatFactory
+from echochat.server.fellows import Company, Expelled
 
 
 class Operations:
@@ -19,12 +21,14 @@ class Operations:
     :param factory: the server.
     :param stop: begins an orderly stop of the process.
     :ivar reloads: what is read again.
+    :ivar company: the other servers; None: there are none.
     """
 
     def __init__(self, factory: EchoChatFactory, stop: Callable[[], None]) -> None:
         self._factory = factory
         self._stop = stop
         self.reloads = Reloads()
+        self.company: Company | None = None
         self._began = factory.clock.seconds()
 
     def status(self) -> dict[str, str | int | float]:
@@ -57,36 +61,61 @@ class Operations:
             "events removed": history.removed,
             "history failures": history.failures,
             **ended,
+            **(self.company.status if self.company is not None else {}),
         }
+
+    async def kick_everywhere(self, who: str) -> Expelled:
+        """
+        Close the connections of a name, or from an address, on all servers.
+        """
+        return await self._everywhere(who, None, self.kick(who))
+
+    async def ban_everywhere(self, who: str, seconds: float | None) -> Expelled:
+        """
+        Kick, and keep out of all servers: for so many seconds, or until the server is restarted; where servers share a
+        log: until unbanned.
+        """
+        closed = self.ban(who, seconds)
+        return await self._everywhere(who, self._factory.bans.book.find(canonical(who)), closed)
 
     def kick(self, who: str) -> int:
         """
-        Close the connections of a name, or from an address.
+        Close the connections of a name, or from an address, on this server.
 
         :return: how many there were.
         """
-        return self._close(who, "restarted", "an operator closed the connection")
-
-    def _close(self, who: str, code: str, why: str) -> int:
-        chosen = [each for each in self._factory.connections if _is_of(each, who)]
-        return sum(connection.be_kicked(code, why) for connection in chosen)
+        return self.expel(who, None)
 
     def ban(self, who: str, seconds: float | None) -> int:
         """
-        Kick, and keep out: for so many seconds, or until the server is restarted.
+        Kick, and keep out of this server.
 
         :return: how many connections were closed.
         """
-        self._factory.bans.add(who, seconds)
-        return self._close(who, "banned", "you are banned from this server")
+        return self.expel(who, self._factory.bans.add(who, seconds))
+
+    def expel(self, who: str, ban: BanRecord | None) -> int:
+        """
+        Close the connections of a name, or from an address, and tell why.
+
+        :return: how many there were.
+        """
+        code, why = "restarted", "an operator closed the connection"
+        if ban is not None:
+            code, why = "banned", "you are banned from this server"
+        chosen = [each for each in self._factory.connections if _is_of(each, who)]
+        return sum(connection.be_kicked(code, why) for connection in chosen)
 
     def unban(self, who: str) -> bool:
         """
-        Let a name or an address in again.
+        Let a name or an address in again, on all servers.
 
         :return: whether it was banned.
         """
-        return self._factory.bans.remove(who)
+        lifted = self._factory.bans.remove(who)
+        if lifted is not None and self.company is not None:
+            self.company.decided(lifted)
+        return lifted is not None
 
     def move(self, count: int | None, seconds: float) -> int:
         """
@@ -103,6 +132,13 @@ class Operations:
         Stop the server: as SIGTERM does.
         """
         self._stop()
+
+    async def _everywhere(self, who: str, ban: BanRecord | None, here: int) -> Expelled:
+        if self.company is None:
+            return Expelled(here)
+        expelled = await self.company.order(canonical(who), ban)
+        expelled.closed += here
+        return expelled
 
 
 def _is_of(connection: Any, who: str) -> bool:

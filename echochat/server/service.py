@@ -17,6 +17,7 @@ from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
 from echochat.net.tls import TlsPort
 from echochat.server.factory import GRACE, EchoChatFactory
+from echochat.server.fellows import Company
 
 CLOSING = 20.0
 """
@@ -34,6 +35,7 @@ class EchoChatService(Service):
     :param endpoints: where to listen, as Twisted's endpoint strings.
     :param control: where to listen for operators, and what serves them.
     :param fail: is told in one sentence why the service cannot go on, when that shows after it was started.
+    :param company: the other servers; None: there are none.
     :ivar ports: where it listens.
     """
 
@@ -47,6 +49,7 @@ class EchoChatService(Service):
         endpoints: tuple[str, ...],
         fail: Callable[[str], None],
         control: tuple[str, ControlFactory] | None = None,
+        company: Company | None = None,
     ) -> None:
         self.ports = Ports(reactor, fail)
         self._factory = factory
@@ -54,6 +57,7 @@ class EchoChatService(Service):
         self._endpoints = endpoints
         self._fail = fail
         self._control = control
+        self._company = company
         self._has_begun = False
         self._hurry: Deferred[None] = Deferred()
 
@@ -68,6 +72,8 @@ class EchoChatService(Service):
         # twist does not know the privileged part.
         if not self._has_begun:
             self._listen()
+        if self._company is not None:
+            self._company.start()
         self._factory.exchange.open().addCallbacks(lambda _: self._gate.let_in(), self._no_history)
 
     def stopService(self) -> Deferred[None]:
@@ -137,6 +143,8 @@ class EchoChatService(Service):
         for connection in list(factory.connections):
             connection.transport.abortConnection()
         factory.stop_timers()
+        if self._company is not None:
+            self._company.stop()
         try:
             await factory.exchange.close().addTimeout(CLOSING, factory.clock)
         except TimeoutError:

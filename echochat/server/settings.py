@@ -27,6 +27,12 @@ SETTINGS: Final = (
     Setting("retain-age", seconds(1e10), "Seconds for which an event is kept. [default: 604800, a week]"),
     Setting("retain-size", whole(1 << 20, 1 << 50), "Bytes that the history may have. [default: 1073741824]"),
     Setting("retain-events", whole(1, 1_000_000_000), "Events of a topic that are kept. [default: 100000]"),
+    Setting(
+        "lease",
+        whole(1, 25),
+        "Seconds after which another server that is not heard of is gone, with its people, where servers share a "
+        "history. [default: 20]",
+    ),
     Setting("max-line", whole(64, 1 << 24), "The most bytes of a line without its end. [default: 65536]"),
     Setting(
         "max-connections",
@@ -83,6 +89,7 @@ class ServerSettings:
     retain_age: float = Retention().age
     retain_size: int = Retention().size
     retain_events: int = Retention().events
+    lease: int = 20
     max_line: int = MAX_LINE
     max_connections: int = 0
     per_address: int = 64

@@ -173,6 +173,7 @@ class House:
     :param tokens: whether it takes tokens.
     :param guests: as ``--guests``; None: everything, or nothing where there are accounts or tokens.
     :param checkers: others, for names and passwords.
+    :param clock: that of another house.
     """
 
     def __init__(
@@ -185,8 +186,9 @@ class House:
         guests: str | None = None,
         checkers: tuple[Any, ...] = (),
         settings: ServerSettings = ServerSettings(),  # noqa: B008 frozen
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = Clock() if clock is None else clock
         self.threads = ThreadsByHand()
         self.hashing = True
         self.accounts_path = write_file(test, _accounts(accounts)) if accounts is not None else ""

@@ -5,8 +5,14 @@ Bans: whom they keep out, and until when.
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echochat.chat.ban_book import LIFTED, BanRecord
 from echochat.server.bans import Bans
 from tests.server.house import ELSEWHERE, HouseTestCase
+
+NOW = 10**12
+"""
+The time of day, in milliseconds.
+"""
 
 
 class BansTests(SynchronousTestCase):
@@ -16,7 +22,8 @@ class BansTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.bans = Bans(self.clock)
+        self.wall = NOW
+        self.bans = Bans(self.clock, lambda: self.wall)
 
     def test_nobody(self) -> None:
         """
@@ -66,6 +73,37 @@ class BansTests(SynchronousTestCase):
         self.bans.add("alice", None)
         self.clock.advance(60)
         self.assertIn("alice", self.bans)
+
+    def test_told(self) -> None:
+        """
+        What others are told of a ban has its end as a time of day, which is not what it ends by here.
+        """
+        self.assertEqual(self.bans.add("Alice", 60), BanRecord("alice", NOW, NOW + 60_000))
+        self.assertEqual(self.bans.add("192.0.2.1", None), BanRecord("192.0.2.1", NOW, None))
+        self.wall += 10**9
+        self.assertIn("alice", self.bans)
+        lifted = self.bans.remove("Alice")
+        self.assertEqual(lifted, BanRecord("alice", self.wall, LIFTED))
+        assert lifted is not None
+        self.assertFalse(self.bans.is_in_force(lifted))
+
+    def test_learn(self) -> None:
+        """
+        What another server has decided later holds here, and is news once; what was decided earlier is not.
+        """
+        self.assertTrue(self.bans.learn(BanRecord("alice", 5, NOW + 60_000)))
+        self.assertFalse(self.bans.learn(BanRecord("alice", 5, NOW + 60_000)))
+        self.clock.advance(59.9)
+        self.assertIn("alice", self.bans)
+        self.clock.advance(0.1)
+        self.assertNotIn("alice", self.bans)
+        self.assertTrue(self.bans.learn(BanRecord("alice", 6, None)))
+        self.assertFalse(self.bans.learn(BanRecord("alice", 5, LIFTED)))
+        self.assertIn("alice", self.bans)
+        self.assertTrue(self.bans.learn(BanRecord("alice", 7, LIFTED)))
+        self.assertNotIn("alice", self.bans)
+        self.assertTrue(self.bans.learn(BanRecord("bob", 7, NOW - 1)))
+        self.assertNotIn("bob", self.bans)
 
     def test_remove(self) -> None:
         """

@@ -2,7 +2,7 @@
 What this server has to tell of its own people.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from echochat.chat.ban_book import BanRecord
@@ -61,12 +61,15 @@ class Census:
     Collects what changes until it is told; what comes and goes again in between is not told at all.
 
     Of those who are here nothing is kept: everything, when somebody asks for that, is read from where it is.
+
+    :ivar on_news: is called when there is something to tell and was nothing before.
     """
 
     def __init__(self, topics: Topics, names: Names, bans: Bans) -> None:
         self._topics = topics
         self._names = names
         self._bans = bans
+        self.on_news: Callable[[], None] = _nothing
         # By topic: whether a name came or went, as :meth:`echochat.chat.hub.Hub` tells it to those who watch.
         self._presence: dict[str, dict[str, bool]] = {}
         self._guests: dict[str, bool] = {}
@@ -79,30 +82,35 @@ class Census:
         """
         The number of a topic's subscriptions has changed.
         """
+        self._has_changed()
         self._presence.setdefault(topic, {})
 
     def moved(self, topic: str, name: str, came: bool) -> None:
         """
         A name's first subscription of a topic has begun, or its last has ended.
         """
+        self._has_changed()
         _note(self._presence.setdefault(topic, {}), name, came)
 
     def named(self, name: str, came: bool) -> None:
         """
         A guest has a name now, or no guest has it any more.
         """
+        self._has_changed()
         _note(self._guests, name, came)
 
     def showed(self, name: str) -> None:
         """
         Somebody has shown that a name is theirs.
         """
+        self._has_changed()
         self._shown[name] = None
 
     def decided(self, record: BanRecord) -> None:
         """
         Somebody was banned, or a ban was lifted.
         """
+        self._has_changed()
         self._decided.append(record)
 
     # Called when it is told
@@ -140,12 +148,22 @@ class Census:
             bans=list(self._bans.records),
         )
 
+    def _has_changed(self) -> None:
+        if not self.has_news:
+            self.on_news()
+
     def _changes(self, topic: str, changes: dict[str, bool]) -> TopicFacts:
         return TopicFacts(
             self._topics.followers_here(topic),
             [name for name, came in changes.items() if came],
             [name for name, came in changes.items() if not came],
         )
+
+
+def _nothing() -> None:
+    """
+    Nobody is told.
+    """
 
 
 def _note(changes: dict[str, bool], name: str, came: bool) -> None:

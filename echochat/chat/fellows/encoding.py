@@ -75,20 +75,28 @@ def decode(data: bytes) -> Message:
 
     :raises MalformedMessage: it cannot be told what that is.
     """
-    if len(data) > MOST_BYTES:
-        raise MalformedMessage(f"{len(data)} bytes")
-    try:
-        read = json.loads(data)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("not JSON") from None
-    _require(isinstance(read, dict), "not an object")
-    _require(read.get("v") == VERSION, "another version")
+    read = _read_object(data)
     server, kind = read.get("from"), read.get("kind")
-    _require(_is_like(_SERVER, server), "from")
+    if not isinstance(server, str) or not _is_like(_SERVER, server):
+        raise MalformedMessage("from")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise MalformedMessage("kind")
     return reader(server, read)
+
+
+def write_record(record: BanRecord) -> bytes:
+    """
+    A record as it is kept.
+    """
+    return json.dumps({"v": VERSION, "ban": _write_ban(record)}, separators=(",", ":")).encode()
+
+
+def read_record(data: bytes) -> BanRecord:
+    """
+    :raises MalformedMessage: it cannot be told what that is.
+    """
+    return _read_ban(_read_object(data).get("ban"))
 
 
 def _write_alive(alive: Alive) -> dict[str, Any]:
@@ -110,9 +118,18 @@ def _write_ban(record: BanRecord) -> list[Any]:
     return [record.who, record.version, record.until]
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise MalformedMessage(what)
+def _read_object(data: bytes) -> dict[str, Any]:
+    if len(data) > MOST_BYTES:
+        raise MalformedMessage(f"{len(data)} bytes")
+    try:
+        read = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MalformedMessage("not JSON") from None
+    if not isinstance(read, dict):
+        raise MalformedMessage("not an object")
+    if read.get("v") != VERSION:
+        raise MalformedMessage("another version")
+    return read
 
 
 def _is_like(pattern: re.Pattern[str], value: Any) -> bool:

@@ -107,6 +107,7 @@ class Fellow:
     :ivar seq: the number of its last news that is known here; None: everything has to be asked for.
     :ivar telling: everything, as far as it has come.
     :ivar ask_again: not before this is it asked for everything once more.
+    :ivar missed: since when nothing is heard of it that should have been; None: it was heard of of late.
     """
 
     server: str
@@ -117,3 +118,4 @@ class Fellow:
     population: Population = field(default_factory=Population)
     telling: Telling | None = None
     ask_again: float = float("-inf")
+    missed: float | None = None

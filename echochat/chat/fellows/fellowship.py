@@ -1,35 +1,11 @@
 """
-The servers of a cluster tell one another who is there.
+The servers of a cluster tell one another who is there: what each has to say, and what it makes of what it hears.
 
-The problem. Each server knows who is connected to it, and everybody wants to know it of all: who follows a topic, who
-comes and goes, whether a name is free. Messages between servers may be lost while a connection is; a server may start
-again, hang, or be gone without a word; and nobody is in charge.
-
-How. Each server is the only one to speak of its own people. It tells what has changed, as news with numbers that grow
-by one, and says every few seconds that it is alive, with the number of its last news. Whoever finds that it has missed
-some, or hears of a server for the first time, asks that server for everything, which replaces what it knew. Of a server
-that is not heard of for as long as it had said itself, its lease, the people are gone.
-
-The invariants:
-
-- What is known here of a fellow is what it had to tell at the number that is known of it: news are taken in their order
-  or not at all, and everything is taken when its last part has come.
-- Whoever watches a topic is told of a name once, when it begins to follow the topic anywhere, and once, when it follows
-  it nowhere any more: of what changes elsewhere only what no third server and nobody here makes untrue is told.
-- A ban is nobody's own: whoever learns of one tells it, too, since whoever decided it may be gone. It has a number of
-  its own (:mod:`echochat.chat.ban_book`), by which it is told once by each.
-- A server's id is that of one start: one that was started again is another server, and nothing it says is taken for
-  what the one before said. So there is no second number for a start, and an id needs no care: it is random.
-
-A name that two guests took at the same time, on servers that did not know of each other, is found out when they do: the
-server whose id comes first keeps it, on the other the guest has to go.
-
-Rejected: a record for each person in the broker (a write for each subscription, and records that nobody removes when a
-server is killed); numbers for each topic (more to keep, nothing gained); letting everybody forward what it knows (then
-nobody knows when it was true).
+The package says how this works, and why.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from echochat.chat.fellows.census import Census
 from echochat.chat.fellows.encoding import decode, encode
@@ -48,6 +24,12 @@ from echochat.chat.fellows.messages import (
 from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Ordered, Outcome, Send, Shown
 from echochat.chat.fellows.roster import Roster
 from echochat.wire.names import fold_name
+
+MISSED: Final = 0.25
+"""
+The part of its lease for which nothing was heard of a server when the names of its guests may be taken by others. Its
+people are still there for those who ask: most servers that are silent for a moment go on to speak.
+"""
 
 
 class Fellowship:
@@ -166,11 +148,13 @@ class Fellowship:
         if asleep:
             # It is this server that was away, and what the others said meanwhile has not been read yet.
             for fellow in self.fellows:
-                fellow.until = max(fellow.until, now + fellow.lease)
+                fellow.until, fellow.missed = max(fellow.until, now + fellow.lease), None
         outcomes: list[Outcome] = []
         for fellow in self.fellows:
             if fellow.until <= now:
                 outcomes += self._roster.drop(fellow)
+            elif fellow.missed is None and fellow.until - now <= fellow.lease * (1 - MISSED):
+                fellow.missed = now
         return outcomes
 
     def receive(self, data: bytes, now: float) -> list[Outcome]:
@@ -183,7 +167,7 @@ class Fellowship:
         message = decode(data)
         if message.server == self.server:
             return []
-        return [*self._take(message, now)]
+        return [*self._find_again(message.server), *self._take(message, now)]
 
     # Ours
 
@@ -210,6 +194,13 @@ class Fellowship:
                 yield Ordered(message)
             case _:
                 yield Answered(message)
+
+    def _find_again(self, server: str) -> Iterator[Outcome]:
+        fellow = self._roster.find(server)
+        if fellow is not None and fellow.missed is not None:
+            # Its guests have their names again, and somebody may have taken one of them meanwhile.
+            fellow.missed = None
+            yield from self._displace(server, fellow.population.guests)
 
     def _heard(self, alive: Alive, now: float) -> Iterator[Outcome]:
         fellow = self._fellow(alive.server, alive.lease, now)
@@ -276,10 +267,13 @@ class Fellowship:
         if fellow is not None:
             yield from self._roster.drop(fellow)
 
-    def _note(self, server: str, facts: Facts) -> Iterator[Outcome]:
-        for name in facts.came:
+    def _displace(self, server: str, names: Iterable[str]) -> Iterator[Outcome]:
+        for name in names:
             if server < self.server and self._is_guests(name):
                 yield Displaced(name)
+
+    def _note(self, server: str, facts: Facts) -> Iterator[Outcome]:
+        yield from self._displace(server, facts.came)
         for name in facts.shown:
             yield Shown(name)
         for record in facts.bans:

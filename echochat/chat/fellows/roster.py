@@ -60,9 +60,10 @@ class Roster:
 
     def has(self, name: str) -> bool:
         """
-        Tell whether a guest has this name, which is written as names are compared.
+        Tell whether a guest has this name, which is written as names are compared. Those of a server that is missed
+        are free: if it was killed, its guests are on their way to another, and want to be who they were.
         """
-        return any(name in fellow.population.guests for fellow in self._fellows.values())
+        return any(name in fellow.population.guests and fellow.missed is None for fellow in self._fellows.values())
 
     # Called when something was heard
 

@@ -92,7 +92,7 @@ def reload(control: str) -> None:
 @click.argument("who")
 def kick(control: str, who: str) -> None:
     """
-    Close the connections of a name, or from an address.
+    Close the connections of a name, or from an address, on all servers that share a log.
     """
     _simple("kick", _connections)(control, who)
 
@@ -104,6 +104,8 @@ def kick(control: str, who: str) -> None:
 def ban(control: str, who: str, seconds: float | None) -> None:
     """
     Kick, and keep out for so many seconds, or until the server is restarted.
+
+    Where servers share a log: out of all of them, and without seconds until unbanned.
     """
     _simple("ban", _connections)(control, who if seconds is None else f"{who} {seconds}")
 

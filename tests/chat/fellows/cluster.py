@@ -15,7 +15,7 @@ from echochat.chat.topics import Cursor
 from echochat.wire.names import fold_name
 
 LEASE = 20.0
-BEAT = 5.0
+BEAT = 2.0
 
 
 class Watcher:

@@ -58,6 +58,21 @@ class CensusTests(SynchronousTestCase):
         self.server.follow("lobby", "alice")
         self.assertEqual(self.census.take_news(), Facts({"lobby": TopicFacts(2)}))
 
+    def test_told_once(self) -> None:
+        """
+        Whoever tells is woken once for all that is to be told.
+        """
+        woken = []
+        self.census.on_news = lambda: woken.append(self.census.has_news)
+        for _ in range(2):
+            self.server.follow("lobby", "alice")
+            self.server.people.reserve("carol")
+        self.assertEqual(woken, [False])
+        self.census.take_news()
+        self.server.people.reserve("dave")
+        self.server.people.reserve("erin")
+        self.assertEqual(woken, [False, False])
+
     def test_everything(self) -> None:
         """
         Everything is what there is, whether it was told as news or not.

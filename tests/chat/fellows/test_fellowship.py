@@ -204,6 +204,21 @@ class LeaseTests(SynchronousTestCase):
         self.assertEqual(watcher.told, [("bob", True), ("bob", False)])
         self.one.receive(encode(Farewell(STRANGER)), self.cluster.now)
 
+    def test_names_of_a_server_that_is_missed(self) -> None:
+        """
+        The names of guests whose server is not heard of are free long before its people are gone, so that they can
+        take them on another server; they are taken again when it is heard of.
+        """
+        self.other.people.claim("bob")
+        self.cluster.settle()
+        self.cluster.kill(self.other)
+        self.cluster.pass_time(LEASE / 4 - BEAT)
+        self.assertTrue(self.one.fellowship.has("bob"))
+        self.cluster.pass_time(BEAT)
+        self.assertFalse(self.one.fellowship.has("bob"))
+        self.one.receive(self.other.fellowship.beat(), self.cluster.now)
+        self.assertTrue(self.one.fellowship.has("bob"))
+
     def test_their_own_lease(self) -> None:
         """
         A server says for how long it is to be believed.
@@ -296,3 +311,19 @@ class ConflictTests(FellowshipTestCase):
         self.hear(Everything(Alive("another1", 1, LEASE, ""), 1, 1, 1, Facts(came=["bob", "alice"])))
         self.assertIn(Displaced("bob"), self.server.outcomes)
         self.assertFalse(self.server.people.is_guests("bob"))
+
+    def test_taken_while_it_was_missed(self) -> None:
+        """
+        A name that was taken while its guest's server was silent is that guest's again when the server speaks, if that
+        is the one who keeps it.
+        """
+        alive = Alive("another1", 1, LEASE, "")
+        self.hear(Everything(alive, 1, 1, 1, Facts(came=["bob", "alice"])))
+        for second in range(1, 8):
+            self.server.look(float(second))
+        self.server.people.claim("bob")
+        self.hear(alive, now=8.0)
+        self.assertEqual(self.server.outcomes[-1], Displaced("bob"))
+        self.assertFalse(self.server.people.is_guests("bob"))
+        self.hear(alive, now=9.0)
+        self.assertEqual(self.server.outcomes.count(Displaced("bob")), 1)

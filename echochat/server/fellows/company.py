@@ -1,0 +1,288 @@
+"""
+This server in the company of the others that share its log.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from txaio.tx import make_logger
+
+from echochat.broker import Message
+from echochat.chat.ban_book import BanRecord
+from echochat.chat.fellows.census import Census
+from echochat.chat.fellows.encoding import LONGEST_PLACE, MalformedMessage, encode, is_who
+from echochat.chat.fellows.fellowship import Fellowship
+from echochat.chat.fellows.messages import Done, Order
+from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Moved, Ordered, Outcome, Send, Shown
+from echochat.server.factory import EchoChatFactory
+from echochat.server.fellows.ban_shelf import BanShelf
+from echochat.server.fellows.orders import Expelled, Orders
+
+FLUSH: Final = 0.05
+"""
+Seconds for which news are collected before they are told.
+"""
+
+BEATS: Final = 10
+LOOKS: Final = 20
+"""
+How often within its lease a server says that it is alive, and looks who of the others is.
+"""
+
+TURN: Final = 0.02
+"""
+Seconds of a turn of the reactor in which messages are taken; the others wait for the next one.
+"""
+
+COMPLAIN: Final = 60.0
+"""
+Seconds from one line in the log about messages that cannot be read to the next.
+"""
+
+
+class Bus(Protocol):
+    """
+    The connection to the broker, as far as it is needed: see :class:`echochat.broker.Broker`.
+    """
+
+    id: str
+    is_connected: bool
+
+    def publish(self, subject: str, payload: bytes) -> None: ...
+    def subscribe(self, subject: str, callback: Callable[[Sequence[Message]], None]) -> Any: ...
+    def watch(self, watcher: Any) -> None: ...
+    def unwatch(self, watcher: Any) -> None: ...
+
+
+class Company:
+    """
+    Tells the other servers who is here, and this one who is there.
+
+    :param clock: for heartbeats, leases and deadlines.
+    :param bus: the connection to the broker.
+    :param name: what the servers of this cluster have in common, and no others at the same broker.
+    :param lease: seconds after which the people of a server that is not heard of are gone.
+    :param factory: this server.
+    :param expel: closes the connections of a name or an address, because of a ban if there is one; tells how many.
+    :param shelf: keeps bans where they survive all servers.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        bus: Bus,
+        name: str,
+        lease: float,
+        factory: EchoChatFactory,
+        expel: Callable[[str, BanRecord | None], int],
+        shelf: BanShelf,
+    ) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._name = name
+        self._factory = factory
+        self._expel = expel
+        self._shelf = shelf
+        self._hub, self._people = factory.exchange.hub, factory.commons.people
+        self._census = Census(self._hub, self._people, factory.bans.book)
+        self._census.on_news = self._flush_later
+        place = f"{socket.gethostname()}, process {os.getpid()}"[:LONGEST_PLACE]
+        self.fellowship = Fellowship(bus.id, lease, place, self._census, self._hub.is_watched, self._people.is_guests)
+        self._orders = Orders(clock)
+        self._incoming: deque[Message] = deque()
+        self._taking: IDelayedCall | None = None
+        self._flushing: IDelayedCall | None = None
+        self._beating: IDelayedCall | None = None
+        self._looking: IDelayedCall | None = None
+        self._subscriptions: list[Any] = []
+        self._refused = 0
+        self._complained = float("-inf")
+
+    # Called by the broker
+
+    def broker_connected(self) -> None:
+        self._bus.publish(self._all, self.fellowship.greet())
+        self._shelf.look(self._factory.bans.book.records, self._learn)
+
+    def broker_disconnected(self, why: str) -> None:
+        self._shelf.leave()
+
+    # Called by the service
+
+    def start(self) -> None:
+        """
+        Be there.
+        """
+        self._hub.elsewhere = self._people.elsewhere = self.fellowship
+        self._subscriptions = [
+            self._bus.subscribe(subject, self._came) for subject in (self._all, self._subject_of(self._bus.id))
+        ]
+        self._bus.watch(self)
+        if self._bus.is_connected:
+            self.broker_connected()
+        self._beat()
+        self._look()
+
+    def stop(self) -> None:
+        """
+        Say farewell: nobody is here any more.
+        """
+        self._bus.unwatch(self)
+        for subscription in self._subscriptions:
+            subscription.end()
+        for delayed in (self._taking, self._flushing, self._beating, self._looking):
+            if delayed is not None and delayed.active():
+                delayed.cancel()
+        self._shelf.leave()
+        self._orders.stop()
+        self._bus.publish(self._all, self.fellowship.leave())
+
+    # Called by the operator
+
+    @property
+    def status(self) -> dict[str, str | int | float]:
+        """
+        The other servers.
+        """
+        now, fellows = self._clock.seconds(), self.fellowship.fellows
+        status: dict[str, str | int | float] = {
+            "server": self._bus.id,
+            "broker": "connected" if self._bus.is_connected else "cannot be reached",
+            "other servers": len(fellows),
+            "messages of servers refused": self._refused,
+        }
+        for fellow in fellows:
+            heard = max(0.0, now - fellow.until + fellow.lease)
+            people = fellow.population
+            followers = sum(attendance.followers for attendance in people.topics.values())
+            status[f"server {fellow.server}"] = (
+                f"{fellow.place}: {followers} subscriptions of {len(people.topics)} topics, "
+                f"heard of {heard:.1f} s ago" + ("" if fellow.seq is not None else ", its people are not known yet")
+            )
+        return status
+
+    def order(self, who: str, ban: BanRecord | None) -> Deferred[Expelled]:
+        """
+        Have somebody's connections closed on the other servers.
+
+        :param ban: because of this; None: it is a kick.
+        :return: what came of it there; never fails.
+        """
+        number, answered = self._orders.give(self._reachable if is_who(who) else ())
+        if is_who(who):
+            self._bus.publish(self._all, encode(Order(self._bus.id, number, who, ban)))
+        if ban is not None:
+            self.decided(ban)
+        return answered if self._bus.is_connected else answered.addCallback(_unreached)
+
+    def decided(self, record: BanRecord) -> None:
+        """
+        A ban was decided on, or lifted, here.
+        """
+        self._census.decided(record)
+        self._shelf.put(record)
+
+    # Ours
+
+    @property
+    def _all(self) -> str:
+        return f"{self._name}.all"
+
+    def _subject_of(self, server: str) -> str:
+        return f"{self._name}.to.{server}"
+
+    @property
+    def _reachable(self) -> list[str]:
+        return [fellow.server for fellow in self.fellowship.fellows] if self._bus.is_connected else []
+
+    def _beat(self) -> None:
+        self._beating = self._clock.callLater(self.fellowship.lease / BEATS, self._beat)
+        self._bus.publish(self._all, self.fellowship.beat())
+
+    def _look(self) -> None:
+        self._looking = self._clock.callLater(self.fellowship.lease / LOOKS, self._look)
+        self._carry_out(self.fellowship.look(self._clock.seconds()))
+
+    def _flush_later(self) -> None:
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(FLUSH, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        # Where the broker cannot be reached, too: the others see from the numbers that they have missed something.
+        for message in self.fellowship.news():
+            self._bus.publish(self._all, message)
+
+    def _came(self, messages: Sequence[Message]) -> None:
+        self._incoming.extend(messages)
+        if self._taking is None:
+            self._take()
+
+    def _take(self) -> None:
+        self._taking = None
+        end = self._clock.seconds() + TURN
+        while self._incoming:
+            self._receive(self._incoming.popleft().payload)
+            if self._incoming and self._clock.seconds() >= end:
+                self._taking = self._clock.callLater(0, self._take)
+                return
+
+    def _receive(self, payload: bytes) -> None:
+        now = self._clock.seconds()
+        try:
+            outcomes = self.fellowship.receive(payload, now)
+        except MalformedMessage as error:
+            self._refused += 1
+            if now - self._complained >= COMPLAIN:
+                self._complained = now
+                self.log.error(
+                    "the broker had a message that is none of a server of this version, {count} so far: {why}",
+                    count=self._refused,
+                    why=str(error),
+                )
+            return
+        self._carry_out(outcomes)
+
+    def _carry_out(self, outcomes: list[Outcome]) -> None:
+        self._hub.moved_elsewhere(
+            [(each.topic, each.before, each.after) for each in outcomes if isinstance(each, Moved)]
+        )
+        for outcome in outcomes:
+            match outcome:
+                case Send(to, data):
+                    self._bus.publish(self._all if to is None else self._subject_of(to), data)
+                case Displaced(name):
+                    self._factory.displace_guest(name)
+                case Shown(name):
+                    self._people.reserve_too(name)
+                    if self._people.is_guests(name):
+                        self._factory.displace_guest(name)
+                case Banned(record):
+                    self._learn(record)
+                case Ordered(order):
+                    closed = self._learn(order.ban) if order.ban is not None else self._expel(order.who, None)
+                    self._bus.publish(self._subject_of(order.server), encode(Done(self._bus.id, order.number, closed)))
+                case Answered(done):
+                    self._orders.answered(done)
+                case Moved():
+                    pass
+
+    def _learn(self, record: BanRecord) -> int:
+        bans = self._factory.bans
+        if not bans.learn(record):
+            return 0
+        # Whoever decided it may be gone before it has told everybody.
+        self._census.decided(record)
+        return self._expel(record.who, record) if bans.is_in_force(record) else 0
+
+
+def _unreached(expelled: Expelled) -> Expelled:
+    expelled.remarks.append("the broker cannot be reached: only this server has done it")
+    return expelled
