@@ -21,7 +21,7 @@ from typing import Final
 
 from echochat.daemon.control import Perform, items, no_arguments, reload
 from echochat.daemon.readers import seconds, whole
-from echochat.server.fellows import Expelled
+from echochat.server.fellows.orders import Expelled
 from echochat.server.operations import Operations
 from echochat.wire.answers import Info, Ok
 from echochat.wire.commands import Command, CommandError

@@ -4,14 +4,18 @@ What an operator may ask of a running server.
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echochat import __version__
 from echochat.chat.ban_book import BanRecord
 from echochat.daemon.reloads import Reloads
 from echochat.server.bans import canonical
 from echochat.server.factory import EchoChatFactory
-from echochat.server.fellows import Company, Expelled
+from echochat.server.fellows.orders import Expelled
+
+if TYPE_CHECKING:
+    # It needs NATS, which a server that is alone does not.
+    from echochat.server.fellows.company import Company
 
 
 class Operations:

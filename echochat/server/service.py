@@ -4,7 +4,7 @@ A server's life: listen, serve, drain, stop.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
@@ -17,7 +17,10 @@ from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
 from echochat.net.tls import TlsPort
 from echochat.server.factory import GRACE, EchoChatFactory
-from echochat.server.fellows import Company
+
+if TYPE_CHECKING:
+    # It needs NATS, which a server that is alone does not.
+    from echochat.server.fellows.company import Company
 
 CLOSING = 20.0
 """
@@ -49,7 +52,7 @@ class EchoChatService(Service):
         endpoints: tuple[str, ...],
         fail: Callable[[str], None],
         control: tuple[str, ControlFactory] | None = None,
-        company: Company | None = None,
+        company: "Company | None" = None,
     ) -> None:
         self.ports = Ports(reactor, fail)
         self._factory = factory

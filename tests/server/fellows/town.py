@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.broker import Message, NobodyAnswers
-from echochat.server.fellows import Company
 from echochat.server.fellows.ban_shelf import BanShelf
+from echochat.server.fellows.company import Company
 from echochat.server.operations import Operations
 from tests.server.house import House, Visitor
 
