@@ -77,7 +77,7 @@ class EchoChatService(Service):
             self._listen()
         if self._company is not None:
             self._company.start()
-        self._factory.exchange.open().addCallbacks(lambda _: self._gate.let_in(), self._no_history)
+        self._factory.exchange.open().addCallbacks(self._open_doors, self._no_history)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -119,6 +119,12 @@ class EchoChatService(Service):
         self.log.info(
             "listening on {host} port {port}: try it with: {try_it}", host=host, port=address.port, try_it=try_it
         )
+
+    def _open_doors(self, _: None) -> "Deferred[None] | None":
+        if self._company is None:
+            self._gate.let_in()
+            return None
+        return self._company.ready().addCallback(lambda _: self._gate.let_in())
 
     def _no_history(self, failure: Failure) -> None:
         failure.trap(HistoryRefused)

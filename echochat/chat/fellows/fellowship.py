@@ -21,7 +21,7 @@ from echochat.chat.fellows.messages import (
     News,
     Order,
 )
-from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Ordered, Outcome, Send, Shown
+from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Lost, Met, Ordered, Outcome, Send, Shown
 from echochat.chat.fellows.roster import Roster
 from echochat.wire.names import fold_name
 
@@ -152,7 +152,7 @@ class Fellowship:
         outcomes: list[Outcome] = []
         for fellow in self.fellows:
             if fellow.until <= now:
-                outcomes += self._roster.drop(fellow)
+                outcomes += self._drop(fellow, f"it was not heard of for {fellow.lease:g} s")
             elif fellow.missed is None and fellow.until - now <= fellow.lease * (1 - MISSED):
                 fellow.missed = now
         return outcomes
@@ -189,7 +189,9 @@ class Fellowship:
             case Ask():
                 yield from self._tell_everything(message.server)
             case Farewell():
-                yield from self._drop(message.server)
+                fellow = self._roster.find(message.server)
+                if fellow is not None:
+                    yield from self._drop(fellow, "it was stopped")
             case Order():
                 yield Ordered(message)
             case _:
@@ -231,6 +233,8 @@ class Fellowship:
             telling.parts.add(told.part)
             yield from self._note(fellow.server, told.facts)
             if len(telling.parts) == told.parts:
+                if fellow.seq is None:
+                    yield Met(fellow.server, fellow.place)
                 fellow.seq, fellow.telling = told.alive.seq, None
                 yield from self._roster.replace(fellow, telling.population)
 
@@ -262,10 +266,9 @@ class Fellowship:
             fellow.ask_again = now + self._patience
             yield Send(fellow.server, encode(Ask(self.server)))
 
-    def _drop(self, server: str) -> Iterator[Outcome]:
-        fellow = self._roster.find(server)
-        if fellow is not None:
-            yield from self._roster.drop(fellow)
+    def _drop(self, fellow: Fellow, why: str) -> Iterator[Outcome]:
+        yield Lost(fellow.server, fellow.place, why)
+        yield from self._roster.drop(fellow)
 
     def _displace(self, server: str, names: Iterable[str]) -> Iterator[Outcome]:
         for name in names:

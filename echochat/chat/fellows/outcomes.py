@@ -22,6 +22,29 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """
+    A server has come, and it is known who is there.
+    """
+
+    server: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """
+    A server has gone, with all who were there.
+
+    :ivar why: a piece of a sentence.
+    """
+
+    server: str
+    place: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """
     On the other servers together somebody has begun to follow a topic, or follows it no more.
@@ -80,4 +103,4 @@ class Answered:
     done: Done
 
 
-Outcome: TypeAlias = Send | Moved | Displaced | Shown | Banned | Ordered | Answered
+Outcome: TypeAlias = Send | Met | Lost | Moved | Displaced | Shown | Banned | Ordered | Answered

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
@@ -71,6 +71,7 @@ class BanShelf:
         self._replicas = replicas
         self._wall = wall
         self._looking: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
 
     def look(self, known: Iterable[BanRecord], learn: Callable[[BanRecord], object]) -> Deferred[None]:
         """
@@ -82,7 +83,17 @@ class BanShelf:
         """
         self.leave()
         self._looking = Deferred.fromCoroutine(self._look(known, learn))
-        return self._looking.addErrback(self._failed)
+        return self._looking.addErrback(self._failed).addCallback(self._over)
+
+    def when_looked(self) -> Deferred[None]:
+        """
+        :return: fires when nothing is being read: what could be had is known.
+        """
+        if self._looking is None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
 
     def leave(self) -> None:
         """
@@ -160,6 +171,12 @@ class BanShelf:
             except MalformedMessage as error:
                 self.log.error("a ban that the broker keeps cannot be read: {why}", why=str(error))
         return begin if int(last.header("Nats-Num-Pending") or 0) else 0
+
+    def _over(self, _: None) -> None:
+        self._looking = None
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
 
     async def _remove(self, number: int) -> None:
         try:

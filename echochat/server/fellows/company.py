@@ -18,7 +18,7 @@ from echochat.chat.fellows.census import Census
 from echochat.chat.fellows.encoding import LONGEST_PLACE, MalformedMessage, encode, is_who
 from echochat.chat.fellows.fellowship import Fellowship
 from echochat.chat.fellows.messages import Done, Order
-from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Moved, Ordered, Outcome, Send, Shown
+from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Lost, Met, Moved, Ordered, Outcome, Send, Shown
 from echochat.server.factory import EchoChatFactory
 from echochat.server.fellows.ban_shelf import BanShelf
 from echochat.server.fellows.orders import Expelled, Orders
@@ -129,6 +129,12 @@ class Company:
             self.broker_connected()
         self._beat()
         self._look()
+
+    def ready(self) -> Deferred[None]:
+        """
+        :return: fires when it is known who is banned, as far as the broker tells: let nobody in before that.
+        """
+        return self._shelf.when_looked()
 
     def stop(self) -> None:
         """
@@ -258,6 +264,10 @@ class Company:
             match outcome:
                 case Send(to, data):
                     self._bus.publish(self._all if to is None else self._subject_of(to), data)
+                case Met(server, place):
+                    self.log.info("server {server} is there: {place}", server=server, place=place)
+                case Lost(server, place, why):
+                    self.log.info("server {server} has gone: {why} ({place})", server=server, place=place, why=why)
                 case Displaced(name):
                     self._factory.displace_guest(name)
                 case Shown(name):

@@ -8,7 +8,7 @@ from itertools import count
 from echochat.chat.ban_book import BanBook
 from echochat.chat.fellows.census import Census
 from echochat.chat.fellows.fellowship import Fellowship
-from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Moved, Ordered, Outcome, Send, Shown
+from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Lost, Met, Moved, Ordered, Outcome, Send, Shown
 from echochat.chat.hub import Hub
 from echochat.chat.people import People
 from echochat.chat.topics import Cursor
@@ -165,7 +165,7 @@ class Server:
                     if self.book.learn(record, 1):
                         # Whoever decided it may be gone before it has told everybody.
                         self.census.decided(record)
-                case Moved() | Ordered() | Answered():
+                case Moved() | Met() | Lost() | Ordered() | Answered():
                     pass
 
 

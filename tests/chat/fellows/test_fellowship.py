@@ -9,7 +9,7 @@ from echochat.chat.fellows import fellowship as module
 from echochat.chat.fellows.encoding import decode, encode
 from echochat.chat.fellows.facts import Facts
 from echochat.chat.fellows.messages import Alive, Ask, Done, Everything, Farewell, Hello, Message, News, Order
-from echochat.chat.fellows.outcomes import Answered, Displaced, Ordered
+from echochat.chat.fellows.outcomes import Answered, Displaced, Lost, Met, Ordered
 from tests.chat.fellows.cluster import BEAT, LEASE, Cluster
 
 STRANGER = "stranger"
@@ -203,6 +203,14 @@ class LeaseTests(SynchronousTestCase):
         self.cluster.settle()
         self.assertEqual(watcher.told, [("bob", True), ("bob", False)])
         self.one.receive(encode(Farewell(STRANGER)), self.cluster.now)
+        self.assertEqual(
+            [each for each in self.one.outcomes if isinstance(each, Met | Lost)],
+            [
+                Met("server02", "at server02"),
+                Met("server03", "at server03"),
+                Lost("server02", "at server02", "it was stopped"),
+            ],
+        )
 
     def test_names_of_a_server_that_is_missed(self) -> None:
         """
