@@ -12,6 +12,8 @@ What an operator may tell a balancer, over its control socket (:mod:`echochat.da
 | ``/remove NAME`` | | ``/ok remove N`` connections |
 | ``/kick ADDRESS``, ``/kick NUMBER``, ``/kick backend NAME`` | | ``/ok kick N`` connections |
 | ``/reload`` | ``/info WHAT: RESULT``, ``/info backend CHANGE`` | ``/ok reload N``, or ``/err unavailable`` |
+
+Whoever takes out the last backend that served is told so, in an ``/info`` more.
 """
 
 import json
@@ -69,8 +71,9 @@ async def _drain(operations: Operations, command: Command) -> bytes:
     within = _read(command, seconds(86_400), rest[0], "SECONDS") if rest else None
     active = operations.backend(name).active
     asking = operations.drain(name, within)
+    alarm = _alarm(operations, command)
     item = b"" if asking is None else Info(await asking, command.label).encode()
-    return item + Ok("drain", str(active), command.label).encode()
+    return alarm + item + Ok("drain", str(active), command.label).encode()
 
 
 async def _ready(operations: Operations, command: Command) -> bytes:
@@ -81,7 +84,7 @@ async def _ready(operations: Operations, command: Command) -> bytes:
 async def _down(operations: Operations, command: Command) -> bytes:
     [name] = _words(command, 1)
     operations.down(name)
-    return Ok("down", str(operations.backend(name).active), command.label).encode()
+    return _alarm(operations, command) + Ok("down", str(operations.backend(name).active), command.label).encode()
 
 
 async def _weight(operations: Operations, command: Command) -> bytes:
@@ -101,7 +104,8 @@ async def _add(operations: Operations, command: Command) -> bytes:
 
 async def _remove(operations: Operations, command: Command) -> bytes:
     [name] = _words(command, 1)
-    return Ok("remove", str(operations.remove(name)), command.label).encode()
+    active = operations.remove(name)
+    return _alarm(operations, command) + Ok("remove", str(active), command.label).encode()
 
 
 async def _kick(operations: Operations, command: Command) -> bytes:
@@ -142,6 +146,14 @@ _COMMANDS: Final[dict[str, Callable[[Operations, Command], Awaitable[bytes]]]] =
     "kick": _kick,
     "reload": _reload,
 }
+
+
+def _alarm(operations: Operations, command: Command) -> bytes:
+    """
+    What an operator has to know who has just taken a backend out.
+    """
+    shortage = operations.status.balancer()["shortage"]
+    return b"" if shortage is None else Info(f"clients are refused now: {shortage}", command.label).encode()
 
 
 def _is_at(name: str, held: Held) -> bool:

@@ -279,7 +279,7 @@ class Dispatch:
                 chosen = self._choose(placement)
                 if isinstance(chosen, Lease):
                     self._line.serve(placement, chosen)
-                elif chosen is Shortage.DOWN:
+                elif chosen is not Shortage.FULL:
                     self._line.refuse(placement, NoBackend(placement.explain(chosen)))
                 elif not placement.tried:
                     return

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from txaio.tx import make_logger
 
 from echochat.balancer.backends import Backend, Mode
-from echochat.balancer.pool import Pool
+from echochat.balancer.pool import Pool, Shortage
 from echochat.balancer.routes import Route, Watch
 
 
@@ -142,6 +142,7 @@ class Fleet:
         self._configured.discard(backend.name)
         self._leaving.append(backend)
         self.log.info("backend {name} was removed; connections: {count}", name=backend.name, count=backend.active)
+        self._look_whether_any_serves()
         if backend.active:
             # By its route, perhaps, which is closed after that.
             self.vacate(backend)
@@ -155,6 +156,8 @@ class Fleet:
         self.pool.set_mode(backend, mode, self._clock.seconds())
         self._look_at(backend)
         self.log.info("backend {name} is to be: {mode}", name=backend.name, mode=mode.value)
+        if mode is not Mode.READY:
+            self._look_whether_any_serves()
 
     def set_weight(self, backend: Backend, weight: int) -> None:
         """
@@ -175,6 +178,13 @@ class Fleet:
         self.routes[backend] = route
         self.pool.add(backend, now)
         self._look_at(backend)
+
+    def _look_whether_any_serves(self) -> None:
+        """
+        Say so when an operator has left none: no check will find out.
+        """
+        if self.pool.shortage is Shortage.OUT:
+            self.log.warn("clients are refused from now on: {why}", why=Shortage.OUT.value)
 
     def _look_at(self, backend: Backend) -> None:
         if self._is_watched:

@@ -37,6 +37,8 @@ class Shortage(Enum):
     FULL = "every backend has as many connections as it may have"
     # None is up.
     DOWN = "no backend is up"
+    # Some may be up, and none of them is to get any: no check will change that.
+    OUT = "an operator has drained or taken out every backend"
 
 
 class Pool:
@@ -60,6 +62,8 @@ class Pool:
         self._tiers = (Tier(), Tier())
         # All that get connections if they have room.
         self._able: set[Backend] = set()
+        # All that the operator wants to get some.
+        self._ready: set[Backend] = set()
         self._chosen = 0
 
     # Called by whoever has a connection
@@ -78,11 +82,33 @@ class Pool:
                 return self._take(best, now)
         if len(self._able) > sum(each in self._able for each in avoid):
             return Shortage.FULL
+        if self._backends and not self._ready:
+            return Shortage.OUT
         if self._able or not self.panic:
             return Shortage.DOWN
         return self._lease_any(now, avoid)
 
+    def count(self, backend: Backend, now: float) -> Lease:
+        """
+        Count a connection that the backend has already, and that was not given to it here.
+
+        :return: the lease, which the caller has to release.
+        """
+        backend.active += 1
+        if self._backends.get(backend.name) is backend:
+            self._tiers[backend.backup].place(backend)
+        return Lease(backend, now, self._give_back)
+
     # Called by health and the operator
+
+    @property
+    def shortage(self) -> Shortage | None:
+        """
+        Why nobody who comes now gets a backend, however many connections there are; None: somebody may.
+        """
+        if self._backends and not self._ready:
+            return Shortage.OUT
+        return None if self._able or (self.panic and self._ready) else Shortage.DOWN
 
     def __iter__(self) -> Iterator[Backend]:
         return iter(self._backends.values())
@@ -114,6 +140,7 @@ class Pool:
         """
         del self._backends[backend.name]
         self._able.discard(backend)
+        self._ready.discard(backend)
         for tier in self._tiers:
             tier.drop(backend)
         # Whoever waits for a place there may have to be refused.
@@ -195,9 +222,7 @@ class Pool:
         if self._backends.get(backend.name) is not backend:
             # It was removed, and still has connections of which something is told.
             return
-        if backend.may_serve:
-            self._able.add(backend)
-        else:
-            self._able.discard(backend)
+        (self._able.add if backend.may_serve else self._able.discard)(backend)
+        (self._ready.add if backend.mode is Mode.READY else self._ready.discard)(backend)
         self._tiers[not backend.backup].drop(backend)
         self._tiers[backend.backup].place(backend)

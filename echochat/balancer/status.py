@@ -40,6 +40,7 @@ class Status:
         The balancer itself. Times are in seconds.
         """
         backends = [*self.fleet]
+        shortage = self.fleet.pool.shortage
         return {
             "version": __version__,
             "process": os.getpid(),
@@ -48,6 +49,7 @@ class Status:
             "serving": sum(each.may_serve for each in self.fleet.pool),
             "active": sum(each.active for each in backends),
             "waiting": self._waiting(),
+            "shortage": None if shortage is None else shortage.value,
         }
 
     def backends(self) -> list[dict[str, Any]]:

@@ -62,6 +62,8 @@ def print_backends(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, 
     console.print(table)
     summary = "{serving} of {backends} backends serve, {active} connections, {waiting} waiting, up for {up}"
     console.print(Text(summary.format(**balancer, up=duration(balancer["uptime"]))))
+    if balancer["shortage"] is not None:
+        console.print(Text(f"clients are refused: {harmless(balancer['shortage'])}", style="bold red"))
 
 
 def _row(backend: Mapping[str, Any]) -> dict[str, Text]:

@@ -202,6 +202,28 @@ class ChangeTests(ControlTestCase):
         """
         self.assertEqual(self.say("/drain a"), ["/ok drain 0"])
 
+    def test_take_out_the_last(self) -> None:
+        """
+        Whoever takes out the last one that serves, in whichever way, is told that clients are refused from now on; it
+        is in the log and in the status, too, until one is ready.
+        """
+        told = "/info clients are refused now: an operator has drained or taken out every backend"
+        shortage = "an operator has drained or taken out every backend"
+        logged: list[str] = []
+        self.patch(self.fleet.log, "warn", lambda text, **fields: logged.append(text.format(**fields)))
+        self.assertEqual(self.say("/down a"), ["/ok down 0"])
+        self.assertEqual(logged, [])
+        self.assertEqual(self.say("/drain b"), [told, "/ok drain 0"])
+        self.assertEqual(logged, [f"clients are refused from now on: {shortage}"])
+        self.assertIn(f'"shortage": "{shortage}"', self.say("/status")[0])
+        self.say("/ready b")
+        self.assertIn('"shortage": null', self.say("/status")[0])
+        self.assertEqual(self.say("/remove b"), [told, "/ok remove 0"])
+        self.say("/ready a")
+        self.assertEqual(self.say("/down a"), [told, "/ok down 0"])
+        self.assertEqual(self.say("/remove a"), ["/info clients are refused now: no backend is up", "/ok remove 0"])
+        self.assertEqual(len(logged), 3)
+
     def test_ready_ends_asking(self) -> None:
         """
         Whoever has not been asked yet when it is made ready again may stay.

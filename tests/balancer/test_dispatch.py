@@ -415,6 +415,19 @@ class WaitingTests(DispatchCase):
         self.pool.set_down(self.backends[1])
         self.assertEqual([self.why(each) for each in waiting], ["no backend is up"] * 3)
 
+    def test_drained_meanwhile(self) -> None:
+        """
+        ... and when an operator takes them out: they are told that, and not that none is up.
+        """
+        self.make_full("a", "b")
+        waiting = [self.place()[1] for _ in range(3)]
+        self.pool.set_mode(self.backends[0], Mode.DRAIN, 0.0)
+        self.assertEqual(self.dispatch.waiting, 3)
+        self.pool.set_mode(self.backends[1], Mode.DOWN, 0.0)
+        why = "an operator has drained or taken out every backend"
+        self.assertEqual([self.why(each) for each in waiting], [why] * 3)
+        self.assertEqual(self.why(self.place()[1]), why)
+
     def test_more_room(self) -> None:
         """
         A higher limit, or another backend, is for those who wait.

@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.balancer.backends import Backend
+from echochat.balancer.backends import Backend, Mode
 from echochat.balancer.page.document import POLICY, SCRIPT, STYLE
 from echochat.balancer.page.graph import draw
 from echochat.balancer.page.site import FRESH, LIFETIME, MOST_READERS, StatusSite
@@ -276,6 +276,16 @@ class DocumentTests(SiteTestCase):
         for backend in [*self.balancer.fleet]:
             self.balancer.fleet.remove(backend)
         self.assertIn("There is no backend.", self.ask("/")[2])
+
+    def test_all_taken_out(self) -> None:
+        """
+        When no client gets a backend, it says so, and why.
+        """
+        self.assertNotIn("refused", self.ask("/")[2])
+        for backend in self.balancer.fleet.pool:
+            self.balancer.fleet.set_mode(backend, Mode.DRAIN)
+        self.clock.advance(FRESH)
+        self.assertIn("Clients are refused: an operator has drained or taken out every backend.", self.ask("/")[2])
 
     def test_escaped(self) -> None:
         """

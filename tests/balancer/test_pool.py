@@ -135,6 +135,27 @@ class ChoiceTests(SynchronousTestCase):
         self.assertIs(pool.lease(0.0, (a, c)), Shortage.DOWN)
         self.assertIs(Pool().lease(0.0), Shortage.DOWN)
 
+    def test_taken_out(self) -> None:
+        """
+        When an operator wants no backend to get any, that is said, and not that none is up; one that is wanted and down
+        is down. Removing the last one that is wanted is the same.
+        """
+        pool, (a, b, c) = make_pool(1, 1, 1)
+        pool.set_down(b)
+        pool.set_mode(a, Mode.DRAIN, 0.0)
+        self.assertIsNone(pool.shortage)
+        pool.set_mode(c, Mode.DOWN, 0.0)
+        self.assertEqual((pool.shortage, pool.lease(0.0)), (Shortage.DOWN, Shortage.DOWN))
+        pool.remove(b)
+        self.assertEqual((pool.shortage, pool.lease(0.0)), (Shortage.OUT, Shortage.OUT))
+        pool.panic = True
+        self.assertIs(pool.lease(0.0), Shortage.OUT)
+        pool.set_mode(a, Mode.READY, 0.0)
+        self.assertIsNone(pool.shortage)
+        pool.set_down(a)
+        self.assertIsNone(pool.shortage)
+        self.assertEqual(names(take(pool, 1)), "a")
+
     def test_backup(self) -> None:
         """
         A backup gets connections only when no other backend can have them, and none when one can again.
@@ -519,6 +540,8 @@ class PoolMachine(RuleBasedStateMachine):
         others = [each for each in self.pool if each not in tried]
         if any(each.may_serve for each in others):
             assert shortage is Shortage.FULL
+        elif len(self.pool) and all(each.mode is not Mode.READY for each in self.pool):
+            assert shortage is Shortage.OUT
         elif not self.pool.panic:
             assert shortage is Shortage.DOWN
 

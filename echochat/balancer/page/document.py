@@ -78,7 +78,7 @@ def render(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, Any]]) -
         rows = f'<tr><td class="none" colspan="{len(_COLUMNS)}">There is no backend.</td></tr>'
     heads = "".join(f'<th class="{kind}" scope="col">{escape(name)}</th>' for name, kind in _COLUMNS)
     return (
-        f"{_HEAD}<main>\n{_tiles(balancer, backends)}\n"
+        f"{_HEAD}<main>\n{_tiles(balancer, backends)}\n{_alarm(balancer)}"
         f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n"
         f"<footer>version {escape(balancer['version'])}, up for {duration(balancer['uptime'])}</footer>\n</main>{_TAIL}"
     )
@@ -97,6 +97,11 @@ def _tiles(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, Any]]) -
         ("out/s", size(total("bytes_out_per_second"))),
     )
     return f"<dl>{''.join(f'<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>' for what, value in tiles)}</dl>"
+
+
+def _alarm(balancer: Mapping[str, Any]) -> str:
+    shortage = balancer["shortage"]
+    return "" if shortage is None else f'<p class="alarm">Clients are refused: {escape(shortage)}.</p>\n'
 
 
 def _row(backend: Mapping[str, Any], most: int, rows: int) -> str:
