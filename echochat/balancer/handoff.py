@@ -2,7 +2,7 @@
 Connections that are handed to a process on this machine, socket and all: the balancer is out of their way then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IAddress
 
-from echochat.balancer.backends import Backend
+from echochat.balancer.backends import Backend, Lease
 from echochat.balancer.connection import Connection
 from echochat.balancer.sockets import Sockets
 from echochat.net.handoff.channel import Channel
@@ -60,16 +60,20 @@ class HandoffRoute:
     Hands clients to a worker.
 
     :param reactor: a lean one: others read from a client before anybody can ask for its socket.
+    :param count: counts a connection that the worker has from a balancer that is gone, such as the one before this one
+        that was killed.
     :raises ValueError: the backend's endpoint makes no sense; the text says why.
     """
 
-    def __init__(self, reactor: Any, backend: Backend, random: Random) -> None:
+    def __init__(self, reactor: Any, backend: Backend, random: Random, count: Callable[[], Lease]) -> None:
         path = backend.endpoint.removeprefix(_KIND)
         if not path or ":" in path.replace("\\:", ""):
             raise ValueError(f"{_KIND} needs the path of a socket and nothing else, as in {_KIND}run/w1.sock")
         if not isinstance(reactor, LeanReactor):
             raise ValueError(f"{_KIND} needs a system with epoll")
-        self._channel = Channel(path.replace("\\:", ":"), reactor, backend.name, random)
+        self._count = count
+        self._strangers: list[Lease] = []
+        self._channel = Channel(path.replace("\\:", ":"), reactor, backend.name, random, self._has_strangers)
         self._channel.begin()
 
     # Called by whoever looks for a backend
@@ -97,6 +101,17 @@ class HandoffRoute:
 
     def check(self, backend: Backend) -> "Deferred[str]":
         return self._channel.check()
+
+    # Called by the channel
+
+    def _has_strangers(self, count: int) -> None:
+        """
+        They are its load as any other, and are never given to it here: nothing more is known of them.
+        """
+        while len(self._strangers) < count:
+            self._strangers.append(self._count())
+        while len(self._strangers) > count:
+            self._strangers.pop().release()
 
 
 class Passage:

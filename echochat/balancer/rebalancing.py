@@ -4,6 +4,9 @@ Moving sessions to a backend that has joined: ``--rebalance``.
 Least connections alone gives a newcomer what comes next, and sessions that last for days leave it nearly empty for as
 long. So those that have clearly more than their share are asked to let some go, once for each that joins. That is when
 its slow start is over: before, it gets a part of what comes only, and most sessions would move to where they came from.
+
+When one that has joined serves no more while sessions are still asked, those that have not been asked stay: they would
+only move to and fro among the others.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,6 +31,7 @@ class Rebalancing:
     :param serves: says whether a backend gets its full share of what comes.
     :param is_wanted: says whether it is switched on.
     :param seconds: over how long sessions are moved.
+    :param stay: has the sessions of a backend stay that were to be asked and have not been yet.
     """
 
     log = make_logger()
@@ -39,6 +43,7 @@ class Rebalancing:
         serves: Callable[[Backend], bool],
         is_wanted: Callable[[], bool],
         seconds: Callable[[], float],
+        stay: Callable[[Backend], object],
     ) -> None:
         self._backends = backends
         self._move = move
@@ -46,7 +51,12 @@ class Rebalancing:
         self._is_wanted = is_wanted
         self._seconds = seconds
         # None: not looked yet. At the start nobody has joined.
+        self._stay = stay
         self._serving: set[Backend] | None = None
+        # Those that have joined last, and those that were asked for them: until all of these have been asked it does
+        # not matter, and after that nobody is left to stay.
+        self._joined: set[Backend] = set()
+        self._asked: list[Backend] = []
 
     def look(self) -> None:
         """
@@ -55,13 +65,33 @@ class Rebalancing:
         # Backups are not meant to have their share.
         serving = [each for each in self._backends if not each.backup and self._serves(each)]
         before, self._serving = self._serving, set(serving)
+        if not self._joined <= self._serving:
+            self._call_off(serving)
         if before is None or not self._is_wanted():
             return
-        joined = [each.name for each in serving if each not in before]
+        joined = [each for each in serving if each not in before]
         if joined:
-            self._rebalance(serving, ", ".join(joined))
+            self._joined, self._asked = set(joined), []
+            self._rebalance(serving, ", ".join(each.name for each in joined))
 
     # Ours
+
+    def _call_off(self, serving: list[Backend]) -> None:
+        """
+        One that has joined serves no more: what it was to get stays where it is, and what others that joined with it
+        were to get is asked for anew.
+        """
+        gone = [each.name for each in self._joined if each not in serving]
+        self._joined.intersection_update(serving)
+        asked, self._asked = self._asked, []
+        for backend in asked:
+            # Others are drained by an operator, or down.
+            if backend in serving and self._stay(backend) is not None:
+                self.log.info(
+                    "backend {gone} is gone again: {name} keeps the rest", gone=", ".join(gone), name=backend.name
+                )
+        if asked and self._joined and self._is_wanted():
+            self._rebalance(serving, ", ".join(each.name for each in self._joined))
 
     def _rebalance(self, serving: list[Backend], joined: str) -> None:
         share = shares(serving)
@@ -75,6 +105,7 @@ class Rebalancing:
                     active=backend.active,
                     count=count,
                 )
+                self._asked.append(backend)
                 self._move(backend, count, self._seconds())
 
 

@@ -16,6 +16,7 @@ from echochat.balancer.sockets import Sockets
 from echochat.net.endpoints import client_endpoint
 from echochat.net.lean import LeanReactor
 from echochat.net.lean.attempts import Attempt, Target, begin, is_under_way, reason, target_of
+from echochat.net.tls.connecting import TlsClientEndpoint
 from echochat.wire.proxy import Address, SocketAddress, UnixPath, encode_v1, encode_v2
 
 _MAPPED: Final = "::ffff:"
@@ -26,12 +27,15 @@ class RelayRoute:
     Connects to a backend for each client, and has what carries the client's bytes do so to there.
 
     :param send_proxy: the version of the PROXY header that each connection begins with, ``v1`` or ``v2``; None: none.
-    :raises ValueError: the backend's endpoint makes no sense; the text says why.
+    :raises ValueError: the backend's endpoint makes no sense, or a file in it cannot be used; the text says why.
+    :ivar endpoint: where the backend is, for checks, too: what is wrong with it shows here, before anything is changed.
     """
 
     def __init__(self, reactor: Any, backend: Backend, send_proxy: str | None) -> None:
         self._reactor = reactor
-        self._endpoint = client_endpoint(reactor, backend.endpoint)
+        self.endpoint = client_endpoint(reactor, backend.endpoint)
+        if isinstance(self.endpoint, TlsClientEndpoint):
+            self.endpoint.look_at_files()
         self._send_proxy = send_proxy
         # Others would have to be looked up, or need more than a socket.
         self._target = target_of(backend.endpoint) if isinstance(reactor, LeanReactor) else None
@@ -41,7 +45,7 @@ class RelayRoute:
     def open(self, client: Connection) -> "Deferred[None] | None":
         if self._target is not None and isinstance(client.carrier, Sockets):
             return self._connect(self._target, client)
-        connecting: Deferred[Any] = self._endpoint.connect(Factory.forProtocol(_BackendHalf))
+        connecting: Deferred[Any] = self.endpoint.connect(Factory.forProtocol(_BackendHalf))
 
         def connected(server: Half) -> None:
             if client.is_over:

@@ -45,6 +45,11 @@ def _read(read: Callable[[Any, str], Any], reactor: Any, description: str) -> An
     except (TypeError, KeyError, IndexError) as error:
         # Twisted calls functions of its own with whatever was written.
         raise ValueError(f"{kind}: cannot be understood: {error}") from error
+    except ValueError:
+        raise
+    except Exception as error:
+        # Some kinds read their files here, and each kind is a plugin's that may raise whatever it likes.
+        raise ValueError(f"{kind}: cannot be used: {str(error) or repr(error)}") from error
 
 
 def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str]) -> None:

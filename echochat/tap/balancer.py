@@ -3,6 +3,7 @@
 """
 
 import random
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -31,7 +32,6 @@ from echochat.balancer.trends import Trends
 from echochat.balancer.watch import HealthWatch
 from echochat.daemon.control import ControlFactory
 from echochat.daemon.settings import SettingError
-from echochat.net.endpoints import client_endpoint
 from echochat.net.gate import Gate
 from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
@@ -104,7 +104,9 @@ def makeService(options: Options) -> IService:
         try:
             if is_handoff(backend.endpoint):
                 look_at_listening(settings.listen)
-                return HandoffRoute(lean_reactor, backend, random.Random())  # noqa: S311  # for times between attempts
+                # A cheap one will do: it is for the times between attempts.
+                chance = random.Random()  # noqa: S311
+                return HandoffRoute(lean_reactor, backend, chance, lambda: pool.count(backend, lean_reactor.seconds()))
             return RelayRoute(lean_reactor, backend, settings.send_proxy)
         except ValueError as error:
             raise ValueError(f"backend {backend.name}: {error}") from None
@@ -116,8 +118,8 @@ def makeService(options: Options) -> IService:
         route = fleet.routes[backend]
         if isinstance(route, ChecksItself):
             return route.check
-        endpoint = client_endpoint(lean_reactor, backend.endpoint)
-        return checks.ping(endpoint) if kind == "ping" else checks.tcp(endpoint)
+        assert isinstance(route, RelayRoute)
+        return (checks.ping if kind == "ping" else checks.tcp)(route.endpoint)
 
     watch = HealthWatch(lean_reactor, health, check_of, random.uniform)
     fleet = Fleet(lean_reactor, pool, make_route, watch)
@@ -135,6 +137,7 @@ def makeService(options: Options) -> IService:
         lambda: factory.settings.rebalance,
         # As gently as its slow start was.
         lambda: max(factory.settings.drain, factory.settings.slow_start),
+        mover.stay,
     )
     trends.looked = rebalancing.look
     operations = Operations(status, mover, factory.connections.values, lambda: factory.settings.drain)
@@ -172,7 +175,7 @@ def makeService(options: Options) -> IService:
     tune_python()
     tell_refusals_in_one_line()
     control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
-    parts: list[Part] = [fleet, trends, WaitingClients(dispatch)]
+    parts: list[Part] = [AtTheEnd(watch.stop, checks.stop), fleet, trends, AtTheEnd(dispatch.stop)]
     pages: list[tuple[str, IProtocolFactory]] = []
     if settings.status is not None:
         # Here, as twisted.web takes memory and time that a balancer without a page can do without.
@@ -190,21 +193,24 @@ def makeService(options: Options) -> IService:
     return service
 
 
-class WaitingClients:
+class AtTheEnd:
     """
-    Those who wait for a place at a backend, as a part of the service.
+    A part of the service that only has to be stopped.
+
+    :param stops: what stops it.
     """
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, *stops: Callable[[], None]) -> None:
+        self._stops = stops
 
     def begin(self) -> None:
         """
-        Nobody waits yet.
+        It runs already.
         """
 
     def end(self) -> None:
         """
-        Nobody has to wait any more.
+        Nobody needs it any more.
         """
-        self._dispatch.stop()
+        for stop in self._stops:
+            stop()

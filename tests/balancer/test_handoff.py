@@ -18,18 +18,20 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echochat.balancer.backends import Backend
+from echochat.balancer.backends import Backend, Lease
 from echochat.balancer.connection import Connection
 from echochat.balancer.dispatch import Dispatch
 from echochat.balancer.handoff import HandoffRoute, look_at_listening
 from echochat.balancer.pool import Pool
 from echochat.balancer.proxy import ProxyFactory
 from echochat.balancer.settings import BalancerSettings
+from echochat.daemon.asking import ask
 from echochat.net.gate import Gate
 from echochat.net.handoff import channel as channel_module
 from echochat.net.handoff.passengers import NotTaken, Unwilling
 from echochat.net.lean import LeanReactor
 from tests.balancer.doubles import FakeReports
+from tests.balancer.operated import backends_of
 from tests.net.peers import DEADLINE, Peer, connect
 from tests.net.recorders import Recorder, Recording
 from tests.processes import Server, start_server
@@ -119,7 +121,7 @@ class RouteTests(TestCase):
         Have a backend, with or without a worker.
         """
         made = Backend(name, f"handoff:{self.folder}/{name}.sock")
-        self.routes[made] = HandoffRoute(self.reactor, made, Random(1))
+        self.routes[made] = HandoffRoute(self.reactor, made, Random(1), lambda: self.pool.count(made, 0.0))
         self.pool.add(made)
         return made
 
@@ -257,6 +259,38 @@ class RouteTests(TestCase):
         await self.until(lambda: self.journal)
         self.assertIn(": killed;", self.journal[0])
 
+    async def test_kicked_while_the_channel_is_broken(self) -> None:
+        """
+        ... also while its worker cannot be told, which the log says: then it is closed when the channel is there again.
+        """
+        worker, backend = await self.worker("a")
+        client = self.client()
+        await worker.recorders.until_made(1)
+        await self.until(lambda: self.connection.joined is not None)
+        logged: list[str] = []
+        channel = self.routes[backend]._channel
+        self.patch(channel.log, "warn", lambda text, **fields: logged.append(text.format(**fields)))
+        # Nobody is asked again before the kick.
+        self.patch(channel, "_connect", lambda: None)
+        link = channel._link
+        assert link is not None
+        link.close("the test breaks it")
+        self.assertTrue(self.connection.kick())
+        self.assertEqual(
+            logged[1:],
+            [
+                "a connection at worker a is closed when its channel is there again: "
+                "its channel was closed: the test breaks it"
+            ],
+        )
+        self.assertFalse(worker.recorders.made[0].times_lost)
+        del channel._connect
+        channel._connect()
+        self.assertTrue(await client.is_reset())
+        await self.until(lambda: self.journal)
+        self.assertIn(": killed;", self.journal[0])
+        self.assertEqual(backend.active, 0)
+
     @property
     def connection(self) -> Connection:
         """
@@ -302,6 +336,37 @@ class RouteTests(TestCase):
         await client.send(b"still here")
         self.assertEqual(await client.read(10), b"still here")
 
+    async def test_strangers(self) -> None:
+        """
+        What a balancer that is gone has handed over counts at the one that comes after it, until it ends; it is not
+        chosen for new clients meanwhile when another has fewer, and ``remove`` waits for it.
+        """
+        worker, first = await self.worker("a")
+        clients = [self.client() for _ in range(3)]
+        await worker.recorders.until_made(3)
+        await self.until(lambda: all(each.joined is not None for each in self.factory.connections.values()))
+        for connection in [*self.factory.connections.values()]:
+            connection.carrier.let_go()
+        self.pool.remove(first)
+        self.routes.pop(first).close()
+        await self.until(lambda: not worker.port._channels)
+        again = self.backend("a")
+        await self.ready(again)
+        await self.until(lambda: again.active == 3)
+        self.assertEqual((again.traffic.connections, len(self.factory.connections)), (0, 0))
+        other, _ = await self.worker("b")
+        more = self.client()
+        await other.recorders.until_made(1)
+        clients[0].close()
+        await self.until(lambda: again.active == 2)
+        route = self.routes[again]
+        route.close()
+        self.assertTrue(route._channel._link)
+        for client in (*clients[1:], more):
+            client.close()
+        await self.until(lambda: again.active == 0)
+        await self.until(lambda: not worker.port._channels)
+
     async def test_asked_to_move(self) -> None:
         """
         A worker's sessions are asked to move over the channel.
@@ -339,9 +404,9 @@ class RefusalTests(SynchronousTestCase):
         """
         for endpoint in ("handoff:", "handoff:a:b"):
             with self.assertRaisesRegex(ValueError, "needs the path of a socket and nothing else"):
-                HandoffRoute(plain, Backend("a", endpoint), Random(1))
+                HandoffRoute(plain, Backend("a", endpoint), Random(1), _nobody)
         with self.assertRaisesRegex(ValueError, "needs a system with epoll"):
-            HandoffRoute(plain, Backend("a", "handoff:a"), Random(1))
+            HandoffRoute(plain, Backend("a", "handoff:a"), Random(1), _nobody)
 
 
 class ProcessTests(TestCase):
@@ -369,7 +434,8 @@ class ProcessTests(TestCase):
         Start a balancer, and wait until it has its workers.
         """
         backends = [word for name in names for word in ("--backend", f"{name}=handoff:{self.folder}/{name}.sock")]
-        balancer = start_server(self, *backends, "--slow-start", "0", service="echochat-lb")
+        control = ("--control", f"unix:{self.folder}/control")
+        balancer = start_server(self, *backends, *control, "--slow-start", "0", service="echochat-lb")
         port = await balancer.port()
         for name in names:
             await balancer.until(rb"worker %s is connected" % name.encode())
@@ -437,6 +503,53 @@ class ProcessTests(TestCase):
         await balancer.stop(signal.SIGKILL)
         self.assertEqual([await self.say(each, b"three") for each in (client, other)], [b"THREE\n"] * 2)
 
+    async def test_counts_after_a_kill(self) -> None:
+        """
+        A balancer that comes after one that was killed counts the sessions that it left with their workers: who comes
+        then gets to where there are fewer, a drain asks them to move, and each that ends counts no more.
+        """
+        await self.worker("w1")
+        await self.worker("w2")
+        balancer, port = await self.front("w1")
+        clients = [self.client(port) for _ in range(3)]
+        self.assertEqual([await self.say(each, b"hello") for each in clients], [b"HELLO\n"] * 3)
+        await balancer.stop(signal.SIGKILL)
+        self.assertEqual([await self.say(each, b"on") for each in clients], [b"ON\n"] * 3)
+        balancer, port = await self.front("w1", "w2")
+        await self.until_active(w1=3, w2=0)
+        more = [self.client(port) for _ in range(3)]
+        self.assertEqual([await self.say(each, b"hello") for each in more], [b"HELLO\n"] * 3)
+        await self.until_active(w1=3, w2=3)
+        clients[0].close()
+        await self.until_active(w1=2, w2=3)
+        await self.operate("/drain w1 0")
+        for each in clients[1:]:
+            self.assertRegex(await each.read_some(), rb"^/drain ")
+            each.close()
+        await self.until_active(w1=0, w2=3)
+        self.assertEqual([await self.say(each, b"on") for each in more], [b"ON\n"] * 3)
+
+    async def operate(self, line: str) -> list[str]:
+        """
+        Tell the balancer something, as an operator.
+        """
+        items, _ = await ask(plain, plain, f"unix:{self.folder}/control", line)
+        return items
+
+    async def until_active(self, **expected: int) -> None:
+        """
+        Wait until the backends have so many connections.
+        """
+        end = plain.seconds() + DEADLINE
+        while True:
+            items = await self.operate("/status")
+            backends = backends_of([f"/info {item}" for item in items])
+            active = {name: each["active"] for name, each in backends.items()}
+            if active == expected:
+                return
+            self.assertLess(plain.seconds(), end, f"there are {active}, and not {expected}")
+            await deferLater(plain, 0)
+
     async def test_what_cannot_be_handed_over(self) -> None:
         """
         A port whose connections cannot be handed over is refused at the start, in one line.
@@ -466,6 +579,10 @@ class ProcessTests(TestCase):
         await first.stop(signal.SIGKILL)
         self.assertEqual([await each.read(6) for each in clients[::2]], [b"HELLO\n"] * 3)
         await balancer.stop(signal.SIGKILL)
+
+
+def _nobody() -> Lease:
+    raise AssertionError("there is nobody to be counted")
 
 
 def _is_unwilling(route: HandoffRoute) -> bool:

@@ -81,11 +81,24 @@ class RebalancingTests(SynchronousTestCase):
         self.moved: list[tuple[str, int, float]] = []
         self.wanted = True
         self.rebalancing = Rebalancing(
-            self.pool, self.move, lambda each: each.may_serve, lambda: self.wanted, lambda: 30.0
+            self.pool, self.move, lambda each: each.may_serve, lambda: self.wanted, lambda: 30.0, self.stay
         )
+        self.stayed: list[str] = []
 
     def move(self, backend: Backend, count: int, seconds: float) -> None:
         self.moved.append((backend.name, count, seconds))
+
+    def stay(self, backend: Backend) -> str:
+        self.stayed.append(backend.name)
+        return "they stay"
+
+    def named(self, name: str) -> Backend:
+        """
+        The one of that name, which has to be there.
+        """
+        found = self.pool.get(name)
+        assert found is not None
+        return found
 
     def add(self, name: str, active: int, **more: int) -> Backend:
         """
@@ -108,6 +121,29 @@ class RebalancingTests(SynchronousTestCase):
         self.assertEqual(self.moved, [("a", 250, 30), ("b", 250, 30), ("c", 250, 30)])
         self.rebalancing.look()
         self.assertEqual(len(self.moved), 3)
+
+    def test_newcomer_is_gone_again(self) -> None:
+        """
+        When one that has joined serves no more, those who were asked for it are told once that the rest may stay; not
+        one that an operator drains meanwhile. Of two that have joined, the other still gets its share.
+        """
+        for name in "abc":
+            self.add(name, 1_000)
+        self.rebalancing.look()
+        d, e = self.add("d", 0), self.add("e", 0)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [("a", 400, 30), ("b", 400, 30), ("c", 400, 30)])
+        self.pool.set_mode(self.named("b"), Mode.DRAIN, 0.0)
+        self.pool.set_down(d)
+        self.rebalancing.look()
+        self.assertEqual(self.stayed, ["a", "c"])
+        self.assertEqual(self.moved[3:], [("a", 333, 30), ("c", 333, 30)])
+        self.pool.remove(e)
+        self.rebalancing.look()
+        self.assertEqual(self.stayed, ["a", "c", "a", "c"])
+        self.pool.set_down(self.named("a"))
+        self.rebalancing.look()
+        self.assertEqual((len(self.stayed), len(self.moved)), (4, 5))
 
     def test_tolerance(self) -> None:
         """
@@ -199,14 +235,18 @@ class Crowd:
     def __init__(self, slow_start: float) -> None:
         self.clock = Clock()
         self.pool = Pool(slow_start)
-        self.rebalancing = Rebalancing(self.pool, self.move, self.serves, lambda: True, lambda: max(10.0, slow_start))
+        self.rebalancing = Rebalancing(
+            self.pool, self.move, self.serves, lambda: True, lambda: max(10.0, slow_start), self.stay
+        )
         self.sessions: list[Session] = []
         self._moving: dict[Backend, Moving] = {}
 
     def serves(self, backend: Backend) -> bool:
         """
-        Whether its slow start is over.
+        Whether it is up, and its slow start is over.
         """
+        if not backend.is_up:
+            return False
         return backend.since is None or self.clock.seconds() - backend.since >= self.pool.slow_start
 
     def lease(self) -> Lease:
@@ -229,6 +269,13 @@ class Crowd:
         """
         moving = self._moving.setdefault(backend, Moving(self.clock, Random(len(self._moving))))
         moving.move([each for each in self.sessions if each.lease.backend is backend], count, seconds)
+
+    def stay(self, backend: Backend) -> str:
+        """
+        ... and that is told that the rest may stay.
+        """
+        self.move(backend, 0, 0)
+        return "they stay"
 
 
 class ScenarioTests(SynchronousTestCase):
@@ -266,3 +313,25 @@ class ScenarioTests(SynchronousTestCase):
             self.assertEqual(max(each.moves for each in crowd.sessions), 1)
             crowd.clock.advance(60)
             self.assertEqual(crowd.clock.getDelayedCalls(), [])
+
+    def test_newcomer_goes_down(self) -> None:
+        """
+        When the newcomer goes down half-way, nobody is asked any more: those that went there come back, and no other
+        session moves for nothing.
+        """
+        crowd = Crowd(0.0)
+        for name in "abc":
+            crowd.pool.add(Backend(name, f"tcp:{name}:1"))
+        crowd.come(300)
+        crowd.rebalancing.look()
+        newcomer = Backend("d", "tcp:d:1")
+        crowd.pool.add(newcomer, crowd.clock.seconds())
+        crowd.rebalancing.look()
+        crowd.clock.pump([0.1] * 50)
+        asked = sum(each.moves for each in crowd.sessions)
+        self.assertTrue(20 <= asked <= 55, asked)
+        crowd.pool.set_down(newcomer)
+        crowd.rebalancing.look()
+        crowd.clock.pump([0.1] * 100)
+        self.assertEqual(sum(each.moves for each in crowd.sessions), asked)
+        self.assertEqual(crowd.clock.getDelayedCalls(), [])

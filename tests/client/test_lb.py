@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echochat.client.cli import main
 from tests.client.click_runner import make_runner
 from tests.client.processes import start_client, stop_program
+from tests.net import authority as certificates
 from tests.processes import Server, start_server
 from tests.server.talking import Talker, talk_to
 
@@ -177,6 +178,43 @@ class BalancerTests(TestCase):
         self.assertEqual(await balancer.stop(), 0)
         self.assertNotIn(b"Traceback", balancer.output)
 
+    async def test_file_that_is_missing(self) -> None:
+        """
+        A file that an endpoint names and that cannot be read is one line at the start, at ``add`` and at a reload, and
+        changes nothing of what else is asked for; when it is lost afterwards the operator can do everything as before.
+        """
+        balancer = await self.start()
+        await balancer.port()
+        authority = f"{self.folder}/ca.pem"
+        _, errors = await self.operate("add", f"c=tls:127.0.0.1:1:ca={authority}", code=1)
+        self.assertRegex(errors, rf"\Aechochat: backend c: [^\n]*{authority}[^\n]*\n\Z")
+        with open(authority, "wb") as file:
+            file.write(certificates.authority().pem)
+        self.assertEqual((await self.operate("add", f"c=tls:127.0.0.1:1:ca={authority}"))[0], "c was added\n")
+        os.unlink(authority)
+        self.assertEqual((await self.operate("drain", "c"))[0], "c drains: it has 0 connections\n")
+        self.assertEqual((await self.operate("ready", "c"))[0], "c is ready\n")
+        self.assertEqual((await self.operate("down", "c"))[0], "c is down: it has 0 connections\n")
+        before = await self.described()
+        self.configure("weight = 3\n")
+        with open(self.config, "a") as file:
+            file.write(f'[backends.d]\nendpoint = "tls:127.0.0.1:1:ca={authority}"\n')
+        output, errors = await self.operate("reload", code=1)
+        self.assertRegex(output, rf"(?m)^the configuration: kept as it was: backend d: [^\n]*{authority}[^\n]*$")
+        self.assertEqual((await self.described(), errors.count("\n")), (before, 1))
+        self.assertEqual(await balancer.stop(), 0)
+        self.assertNotIn(b"Traceback", balancer.output)
+        wrong = start_server(self, "--backend", f"d=tls:127.0.0.1:1:ca={authority}", service="echochat-lb")
+        self.assertEqual(await wrong.end(), 1)
+        self.assertEqual((wrong.output.count(b"\n"), b"echochat: backend d: " in wrong.output), (1, True))
+
+    async def described(self) -> list[tuple[str, str, int]]:
+        """
+        What the status says of each backend that only a command or a reload changes.
+        """
+        values = json.loads((await self.operate("status", "--json"))[0])
+        return [(each["name"], each["state"], each["weight"]) for each in values["backends"]]
+
     async def test_control_socket_of_a_backend_that_is_gone(self) -> None:
         """
         A drain goes on when the backend cannot be told, and one line says why it cannot.
@@ -262,12 +300,20 @@ class NoBalancerTests(SynchronousTestCase):
             "backup": False,
             "why": "said \x1b[2J[red]no[/red]",
         }
-        balancer = {"serving": 1, "backends": 1, "active": 1, "waiting": 0, "uptime": 90_000}
+        balancer = {"serving": 1, "backends": 1, "active": 1, "waiting": 0, "uptime": 90_000, "shortage": None}
         lines = (f"balancer {json.dumps(balancer)}", f"backend {json.dumps(backend)}")
         self.answering("".join(f"/info {line}\r\n" for line in lines).encode() + b"/ok status 1\r\n")
         output = self.operate("status").output
         self.assertIn("said ^[[2J[red]no[/red], 1 s ago", output)
-        self.assertIn("up for 1 d 1 h\n", output)
+        self.assertTrue(output.endswith("up for 1 d 1 h\n"), output)
+
+    def test_clients_are_refused(self) -> None:
+        """
+        Why clients are refused stands below the table.
+        """
+        balancer = {"serving": 0, "backends": 0, "active": 0, "waiting": 0, "uptime": 1, "shortage": "all \x1bgone"}
+        self.answering(f"/info balancer {json.dumps(balancer)}\r\n/ok status 0\r\n".encode())
+        self.assertTrue(self.operate("status").output.endswith("\nclients are refused: all ^[gone\n"))
 
     def test_bad_usage(self) -> None:
         """

@@ -56,6 +56,14 @@ class OptionTests(SynchronousTestCase):
     What is wrong in a description is told in a sentence that begins with the endpoint's name.
     """
 
+    def test_files_of_twisteds(self) -> None:
+        """
+        One of Twisted's that reads its files at once complains as all do when it cannot.
+        """
+        for option in ("caCertsDir=/nowhere", "certKey=/nowhere:privateKey=/nowhere"):
+            with self.assertRaisesRegex(ValueError, "ssl: cannot be used: ."):
+                client_endpoint(MemoryReactorClock(), f"ssl:localhost:1:{option}")
+
     def test_unknown(self) -> None:
         """
         An option that does not exist is told with those that do.

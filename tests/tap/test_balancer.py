@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echochat.balancer.settings import BalancerSettings
-from echochat.tap.balancer import Options
+from echochat.tap.balancer import AtTheEnd, Options
 from tests.net.peers import Peer, connect
 from tests.processes import TWIST, Server, start_server
 
@@ -75,6 +75,23 @@ class OptionsTests(SynchronousTestCase):
         """
         self.assertIn("there is no backend: --backend NAME=ENDPOINT", self.refusal())
         self.assertEqual(self.parsed("--control", "unix:c").backends, ())
+
+
+class AtTheEndTests(SynchronousTestCase):
+    """
+    What only has to be stopped.
+    """
+
+    def test_stopped(self) -> None:
+        """
+        ... all of it, in its order, and not when the balancer begins.
+        """
+        stopped: list[str] = []
+        part = AtTheEnd(lambda: stopped.append("watch"), lambda: stopped.append("checks"))
+        part.begin()
+        self.assertEqual(stopped, [])
+        part.end()
+        self.assertEqual(stopped, ["watch", "checks"])
 
 
 class RunningTests(TestCase):

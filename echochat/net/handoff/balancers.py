@@ -29,6 +29,7 @@ from echochat.net.handoff.frames import (
     Pong,
     Refused,
     Situation,
+    Strangers,
     Taken,
     Welcome,
     Willing,
@@ -46,15 +47,14 @@ class Balancer:
         none yet.
     :ivar channel: where it is told; None: it is not connected.
     :ivar over: what a connection calls when it is over.
-    :param forget: called when it is not connected and has no connection any more: a balancer that was started anew has
-        another token, and does not come back.
+    :param ended: called when a connection is over while it is not connected.
     """
 
-    def __init__(self, token: bytes, forget: Callable[["Balancer"], object]) -> None:
+    def __init__(self, token: bytes, ended: Callable[["Balancer"], object]) -> None:
         self.token = token
         self.alive: dict[int, Any] = {}
         self.channel: Channel | None = None
-        self._forget = forget
+        self._ended = ended
         # Bound once, and not for each connection.
         self.over: Over = self._over
 
@@ -63,8 +63,8 @@ class Balancer:
         # One that is not connected asks which are alive when it comes back.
         if self.channel is not None:
             self.channel.tell(Ended(number, received, sent, end))
-        elif not self.alive:
-            self._forget(self)
+        else:
+            self._ended(self)
 
 
 class Worker(Protocol):
@@ -79,6 +79,12 @@ class Worker(Protocol):
     def willing(self) -> Willing:
         """
         Whether connections are taken.
+        """
+
+    @property
+    def strangers(self) -> int:
+        """
+        How many connections there are of balancers that are not connected.
         """
 
     def welcome(self, channel: "Channel", token: bytes) -> Balancer:
@@ -117,6 +123,8 @@ class Channel:
         # What came and was not promised to be taken yet.
         self._held: list[tuple[int, socket.socket]] = []
         self._flush_is_due = False
+        # How many strangers the balancer knows of.
+        self._told_strangers = 0
         self._records = Records(connected, worker.reactor, self)
         self._records.start_reading()
 
@@ -162,6 +170,12 @@ class Channel:
         Send this at the end of the turn, with what else is to be sent then.
         """
         self._records.post(encode(frame))
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """
+        Say at the end of the turn what there is to say then: how many strangers there are, too.
+        """
         if not self._flush_is_due:
             self._flush_is_due = True
             self._worker.reactor.callLater(0, self._flush_now)
@@ -179,6 +193,11 @@ class Channel:
         """
         Send what is to be sent. While the balancer does not take it nothing more is taken from it.
         """
+        strangers = self._worker.strangers
+        # While it does not take what it is told it is told once when it does, and not each time.
+        if strangers != self._told_strangers and self._balancer is not None and self._records.is_drained:
+            self._told_strangers = strangers
+            self._records.post(encode(Strangers(strangers)))
         self._records.flush()
         if self._records.is_drained:
             self._take()
@@ -202,7 +221,7 @@ class Channel:
         if (
             self._worker.willing is Willing.DRAINING
             and self._records.is_drained
-            and (self._balancer is None or not self._balancer.alive)
+            and (self._balancer is None or not (self._balancer.alive or self._worker.strangers))
         ):
             self._records.close("the worker is stopping")
 
@@ -232,7 +251,8 @@ class Channel:
         self.tell(Welcome(VERSION, self._worker.token, self._worker.willing))
         for number in balancer.alive:
             self.tell(Alive(number))
-        self.tell(Complete(len(balancer.alive)))
+        self._told_strangers = self._worker.strangers
+        self.tell(Complete(len(balancer.alive), self._told_strangers))
 
     def _consider(self, hands: Sequence[Hand], descriptors: Sequence[int]) -> None:
         willing = self._worker.willing

@@ -15,6 +15,7 @@ import errno
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from txaio.tx import make_logger
 
+from echochat.net.handoff.census import Census
 from echochat.net.handoff.frames import TOKEN, Willing
 from echochat.net.handoff.links import Link
 from echochat.net.handoff.passengers import UNWILLING, NotTaken, Passenger, Unwilling
@@ -45,11 +47,20 @@ class Channel:
     :param reactor: an ``IReactorFDSet`` and ``IReactorTime``.
     :param name: what the worker is called in the log.
     :param random: for the times between attempts.
+    :param strangers: is told how many connections the worker has that balancers handed over which are gone, such as the
+        one before this that was killed.
     """
 
     log = make_logger()
 
-    def __init__(self, path: str, reactor: Any, name: str, random: Random) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        name: str,
+        random: Random,
+        strangers: Callable[[int], object] = lambda count: None,
+    ) -> None:
         self._path = path
         self._reactor = reactor
         self._name = name
@@ -61,6 +72,9 @@ class Channel:
         self._departing: set[Link] = set()
         # By worker, what it had taken when its link broke.
         self._doubtful: dict[bytes, dict[int, Passenger]] = {}
+        # Of those, what is to be closed when their worker is there again.
+        self._unwanted: set[int] = set()
+        self._census = Census(strangers)
         self._retry: IDelayedCall | None = None
         self._why_not = "nobody has been asked yet"
         self._is_closed = False
@@ -96,11 +110,18 @@ class Channel:
 
     def kick(self, number: int) -> None:
         """
-        Have a connection closed that was taken.
+        Have a connection closed that was taken: now, or as soon as its worker can be told.
         """
         for link in self._links:
             if number in link.alive:
                 link.kick(number)
+        if any(number in passengers for passengers in self._doubtful.values()):
+            self._unwanted.add(number)
+            self.log.warn(
+                "a connection at worker {name} is closed when its channel is there again: {why}",
+                name=self._name,
+                why=self._why_not,
+            )
 
     def forget(self, number: int) -> None:
         """
@@ -160,9 +181,10 @@ class Channel:
         known = self._doubtful.pop(link.token, {})
         for number in [each for each in known if each in alive]:
             link.alive[number] = known.pop(number)
+            if number in self._unwanted:
+                link.kick(number)
         self._doubtful[link.token] = known
         self._give_up_doubtful()
-        self.emptied(link)
 
     def departing(self, link: Link) -> None:
         """
@@ -174,6 +196,13 @@ class Channel:
             self._link = None
             self._why_not = UNWILLING[Willing.DRAINING]
             self._try_later()
+
+    def strangers(self, link: Link, count: int) -> None:
+        """
+        The worker has so many connections of balancers that are gone.
+        """
+        self._census.count(link.token, count)
+        self.emptied(link)
 
     def emptied(self, link: Link) -> None:
         """
@@ -189,6 +218,7 @@ class Channel:
         self._why_not = f"its channel was closed: {why}"
         if link in self._departing:
             self._departing.discard(link)
+            self._census.gone(link.token)
             self._over(link.alive)
             return
         self._link = None
@@ -213,6 +243,7 @@ class Channel:
     def _connect(self) -> None:
         self._retry = None
         if self._is_closed and not any(self._doubtful.values()):
+            self._give_up_doubtful()
             return
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -246,6 +277,8 @@ class Channel:
         Whoever had these connections is gone.
         """
         gone, self._doubtful = self._doubtful, {}
+        self._unwanted.clear()
+        self._census.only({link.token for link in self._links})
         for passengers in gone.values():
             self._over(passengers)
 

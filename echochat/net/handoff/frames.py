@@ -18,7 +18,8 @@ descriptors, in their order; no other record has any.
 | --- | --- |
 | ``Welcome`` | first: its version, which worker it is, and whether it takes connections |
 | ``Alive`` | connection NUMBER, handed over on an earlier channel of the same balancer, is still open |
-| ``Complete`` | all of those have been told |
+| ``Complete`` | all of those have been told; and how many strangers there are |
+| ``Strangers`` | the number of connections here of balancers that are gone has changed |
 | ``Taken`` | connection NUMBER is the worker's from now on |
 | ``Refused`` | it is not |
 | ``Ended`` | it is over, with what was received and sent on it |
@@ -147,9 +148,20 @@ class Alive(NamedTuple):
 class Complete(NamedTuple):
     """
     :ivar alive: how many those are.
+    :ivar strangers: how many more connections are open that were handed over by balancers which are not connected now,
+        such as the one before this that was killed.
     """
 
     alive: int
+    strangers: int
+
+
+class Strangers(NamedTuple):
+    """
+    :ivar number: how many such connections there are from now on.
+    """
+
+    number: int
 
 
 class Taken(NamedTuple):
@@ -206,9 +218,9 @@ class Pong(NamedTuple):
     number: int
 
 
-Frame: TypeAlias = (
-    Hello | Hand | Move | Kick | Ping | Welcome | Alive | Complete | Taken | Refused | Ended | Situation | Moved | Pong
-)
+_OfBalancer: TypeAlias = Hello | Hand | Move | Kick | Ping
+_OfWorker: TypeAlias = Welcome | Alive | Complete | Strangers | Taken | Refused | Ended | Situation | Moved | Pong
+Frame: TypeAlias = _OfBalancer | _OfWorker
 
 FROM_BALANCER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
     ord("h"): (Struct("!B16s"), Hello),
@@ -221,7 +233,8 @@ FROM_BALANCER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
 FROM_WORKER: Final[Mapping[int, tuple[Struct, type[Any]]]] = {
     ord("W"): (Struct("!B16sB"), Welcome),
     ord("A"): (Struct("!Q"), Alive),
-    ord("C"): (Struct("!Q"), Complete),
+    ord("C"): (Struct("!QQ"), Complete),
+    ord("N"): (Struct("!Q"), Strangers),
     ord("T"): (Struct("!Q"), Taken),
     ord("R"): (Struct("!QB"), Refused),
     ord("E"): (Struct("!QqqB"), Ended),

@@ -6,7 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from txaio.tx import make_logger
 
@@ -26,41 +26,22 @@ from echochat.net.handoff.frames import (
     Pong,
     Refused,
     Situation,
+    Strangers,
     Taken,
     Welcome,
     Willing,
     decode,
     encode,
 )
+from echochat.net.handoff.owner import Owner
 from echochat.net.handoff.passengers import UNWILLING, NotTaken, Passenger, Unwilling
 from echochat.net.handoff.questions import Questions
 from echochat.net.handoff.records import Records, close_all
 
-
-class Owner(Protocol):
-    """
-    Whoever has the links to one worker.
-    """
-
-    def welcomed(self, link: "Link", alive: set[int]) -> None:
-        """
-        The worker has said who it is, and which connections of earlier links are alive.
-        """
-
-    def departing(self, link: "Link") -> None:
-        """
-        The worker is stopping.
-        """
-
-    def emptied(self, link: "Link") -> None:
-        """
-        Nothing that was handed over on it is open or on its way any more.
-        """
-
-    def lost(self, link: "Link", why: str) -> None:
-        """
-        The link is closed. What was not taken is refused after this.
-        """
+MOST_STRANGERS: Final = 4_194_304
+"""
+More connections than any process has: each that is told of is counted by itself.
+"""
 
 
 class Link:
@@ -70,6 +51,7 @@ class Link:
     :ivar token: which worker it is; empty: it has not said.
     :ivar willing: whether it takes connections; None: it has not said.
     :ivar alive: by number, what it has taken and what is not over.
+    :ivar strangers: how many connections it has of balancers that are gone.
     :ivar questions: what the worker can be asked.
     """
 
@@ -80,6 +62,7 @@ class Link:
         self.willing: Willing | None = None
         self._first_willing = Willing.FULL
         self.alive: dict[int, Passenger] = {}
+        self.strangers = 0
         self._owner = owner
         self._told_alive: set[int] = set()
         # Sent, and not answered.
@@ -144,9 +127,9 @@ class Link:
     @property
     def is_empty(self) -> bool:
         """
-        Whether nothing that was handed over on it is open or on its way.
+        Whether nothing that was handed over is open or on its way.
         """
-        return not (self.alive or self._sent or self._queue)
+        return not (self.alive or self.strangers or self._sent or self._queue)
 
     def hand(self, number: int, descriptor: int, passenger: Passenger) -> None:
         """
@@ -252,12 +235,22 @@ class Link:
         self.willing = self._first_willing
         told, self._told_alive = self._told_alive, set()
         self._owner.welcomed(self, told)
+        self._count_strangers(frame)
         if self.willing is Willing.DRAINING:
             self._owner.departing(self)
         if self.willing is Willing.OPEN:
             self.drained()
         else:
             self._refuse([*self._queue.items()], Unwilling(UNWILLING[self.willing]))
+
+    def _count_strangers(self, frame: Complete | Strangers) -> None:
+        if self.willing is None:
+            raise FrameError("a worker tells first, after its Welcome, which connections are alive")
+        count = frame.strangers if isinstance(frame, Complete) else frame.number
+        if count > MOST_STRANGERS:
+            raise FrameError(f"no worker has {count} connections")
+        self.strangers = count
+        self._owner.strangers(self, self.strangers)
 
     def _changed(self, frame: Situation) -> None:
         if self.willing is None:
@@ -272,6 +265,7 @@ _HEARD: Final[Mapping[type[Any], Callable[[Link, Any], None]]] = {
     Welcome: Link._welcomed,
     Alive: lambda link, frame: link._told_alive.add(frame.number),
     Complete: Link._complete,
+    Strangers: Link._count_strangers,
     Taken: Link._taken,
     Refused: Link._refused,
     Ended: Link._ended,

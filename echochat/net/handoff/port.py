@@ -29,6 +29,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from txaio.tx import make_logger
 from zope.interface import implementer
 
+from echochat.net.deadlines import Deadlines
 from echochat.net.handoff.adopting import adopt
 from echochat.net.handoff.balancers import Balancer, Channel
 from echochat.net.handoff.frames import TOKEN, End, Willing
@@ -38,6 +39,12 @@ from echochat.net.lean.transports import LeanUnixPort
 MOST_CHANNELS: Final = 64
 """
 Connections of balancers: a worker has one or two, and a few more while they are restarted.
+"""
+
+
+GREETING: Final = 5.0
+"""
+Seconds in which whoever connects has to say which balancer it is: what it says is ready before it connects.
 """
 
 
@@ -51,6 +58,7 @@ class HandoffPort:
     :param reactor: an ``IReactorFDSet``.
     :param factory: makes the protocols.
     :ivar token: tells this worker from the one before, and from the next.
+    :ivar strangers: how many connections there are of balancers that are not connected, and may never be again.
     """
 
     log = make_logger()
@@ -61,11 +69,14 @@ class HandoffPort:
     def __init__(self, path: str, reactor: Any, factory: Any) -> None:
         self.reactor = reactor
         self.token = secrets.token_bytes(TOKEN)
+        self.strangers = 0
         self._factory = factory
         self._wanted = True
         self._told = Willing.OPEN
         self._door = _Door(path, factory, reactor, self)
         self._channels: set[Channel] = set()
+        # Those that have not said which balancer they are. A few are enough to keep all others out.
+        self._silent: Deadlines[Channel] = Deadlines(reactor, GREETING, _give_up)
         self._balancers: dict[bytes, Balancer] = {}
         # Promised when the gate was open, and shut out by those who came right before them.
         self._waiting: deque[tuple[socket.socket, int, Balancer]] = deque()
@@ -133,12 +144,14 @@ class HandoffPort:
         """
         A balancer has said which one it is.
         """
-        balancer = self._balancers.setdefault(token, Balancer(token, self._forget))
+        self._silent.clear(channel)
+        balancer = self._balancers.setdefault(token, Balancer(token, self._ended))
         if balancer.channel is not None:
             # Its end has not been seen yet.
             balancer.channel.close("the same balancer has connected again")
         self._balancers[token] = balancer
         balancer.channel = channel
+        self._count_strangers()
         return balancer
 
     def adopt(self, handed: socket.socket, number: int, balancer: Balancer) -> None:
@@ -167,10 +180,12 @@ class HandoffPort:
         The channel is closed.
         """
         self._channels.discard(channel)
+        self._silent.clear(channel)
+        if not self._channels:
+            self._silent.stop()
         if balancer is not None and balancer.channel is channel:
             balancer.channel = None
-            if not balancer.alive:
-                self._forget(balancer)
+            self._ended(balancer)
 
     # Called by the door
 
@@ -186,12 +201,27 @@ class HandoffPort:
             self.log.warn("there are {count} balancers already", count=MOST_CHANNELS)
             connected.close()
         else:
-            self._channels.add(Channel(connected, self))
+            channel = Channel(connected, self)
+            self._channels.add(channel)
+            self._silent.set(channel)
 
     # Ours
 
-    def _forget(self, balancer: Balancer) -> None:
-        del self._balancers[balancer.token]
+    def _ended(self, balancer: Balancer) -> None:
+        """
+        A balancer's channel, or a connection of one that has none. A balancer that was started anew has another token:
+        what is over of the one before is nobody's.
+        """
+        if not balancer.alive:
+            del self._balancers[balancer.token]
+        self._count_strangers()
+
+    def _count_strangers(self) -> None:
+        strangers = sum(len(each.alive) for each in self._balancers.values() if each.channel is None)
+        if strangers != self.strangers:
+            self.strangers = strangers
+            for channel in self._channels:
+                channel.flush_soon()
 
     def _tell_situation(self) -> None:
         if self.willing is self._told:
@@ -199,6 +229,10 @@ class HandoffPort:
         self._told = self.willing
         for channel in [*self._channels]:
             channel.tell_situation()
+
+
+def _give_up(channel: Channel) -> None:
+    channel.close(f"who connected has not said within {GREETING:g} s that it is a balancer")
 
 
 class _Door(LeanUnixPort):

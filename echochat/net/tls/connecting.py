@@ -110,6 +110,14 @@ class TlsClientEndpoint:
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
+    def look_at_files(self) -> None:
+        """
+        See whether the files can be used, before they are needed: each connection reads them again.
+
+        :raises TlsFileError: one cannot.
+        """
+        self._files.read(self._name)
+
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         creator = ClientCreator(self._files.read(self._name), self._name)
         connecting = _Connecting(creator, factory, self._reactor, self._seconds)

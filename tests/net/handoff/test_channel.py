@@ -4,6 +4,7 @@ Tests for :mod:`echochat.net.handoff.channel` and :mod:`echochat.net.handoff.lin
 
 import os
 import socket
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -35,6 +36,7 @@ from echochat.net.handoff.frames import (
     Pong,
     Refused,
     Situation,
+    Strangers,
     Taken,
     Welcome,
     Willing,
@@ -161,11 +163,11 @@ class Guarantees(Run):
         if self.port is not None:
             await self.until(lambda: not self.port._channels)
 
-    def channel(self) -> Channel:
+    def channel(self, strangers: Callable[[int], object] = lambda count: None) -> Channel:
         """
         Begin to connect.
         """
-        made = Channel(self.path, self.reactor, "w1", Random(1))
+        made = Channel(self.path, self.reactor, "w1", Random(1), strangers)
         self.channels.append(made)
         made.begin()
         return made
@@ -200,7 +202,7 @@ class Guarantees(Run):
         self.addCleanup(raw.close)
         return raw
 
-    async def meet(self, raw: RawWorker, *alive: int, token: bytes = b"w" * TOKEN) -> socket.socket:
+    async def meet(self, raw: RawWorker, *alive: int, token: bytes = b"w" * TOKEN, strangers: int = 0) -> socket.socket:
         """
         Accept a channel, and welcome the balancer.
         """
@@ -208,7 +210,7 @@ class Guarantees(Run):
         [hello] = await raw.hear(channel)
         self.assertEqual((type(hello), hello.version), (Hello, VERSION))
         self.tokens = [*getattr(self, "tokens", []), hello.token]
-        say(channel, Welcome(VERSION, token, Willing.OPEN), *map(Alive, alive), Complete(len(alive)))
+        say(channel, Welcome(VERSION, token, Willing.OPEN), *map(Alive, alive), Complete(len(alive), strangers))
         return channel
 
     async def hand(self, channel: Channel, *travellers: Traveller) -> list[int]:
@@ -455,6 +457,44 @@ class Guarantees(Run):
         await self.witness.until(lambda: len(travellers[2].told) == 2)
         self.assertEqual(travellers[0].told, ["taken"])
 
+    async def test_strangers(self) -> None:
+        """
+        How many connections a worker has of balancers that are gone is known, also while its channel is broken, until
+        it is told otherwise, or the worker is gone as well.
+        """
+        raw = self.worker()
+        counts: list[int] = []
+        channel = self.channel(counts.append)
+        end = await self.meet(raw, strangers=2)
+        await self.until(lambda: counts == [2])
+        say(end, Strangers(2), Strangers(5), Strangers(4))
+        await self.until(lambda: counts == [2, 5, 4])
+        end.close()
+        again = await self.meet(raw, strangers=4)
+        await self.until_ready(channel)
+        channel.close()
+        self.assertEqual((counts, len(channel._links)), ([2, 5, 4], 1))
+        again.close()
+        await self.until(lambda: counts == [2, 5, 4, 0])
+
+    async def test_strangers_of_another_worker(self) -> None:
+        """
+        ... so is another worker in its place; and one that is stopping has its own beside its successor's.
+        """
+        raw = self.worker()
+        counts: list[int] = []
+        self.channel(counts.append)
+        end = await self.meet(raw, strangers=7)
+        await self.until(lambda: counts == [7])
+        end.close()
+        stopping = await self.meet(raw, token=b"x" * TOKEN, strangers=3)
+        await self.until(lambda: counts == [7, 0, 3])
+        say(stopping, Situation(Willing.DRAINING))
+        await self.meet(raw, token=b"y" * TOKEN, strangers=1)
+        await self.until(lambda: counts == [7, 0, 3, 4])
+        stopping.close()
+        await self.until(lambda: counts == [7, 0, 3, 4, 1])
+
     async def test_another_worker_in_its_place(self) -> None:
         """
         When another worker answers, the first one's connections are over; whatever numbers it knows.
@@ -478,15 +518,17 @@ class Guarantees(Run):
         raw = self.worker()
         channel = self.channel()
         before = descriptors()
-        ok = encode(OPEN) + encode(Complete(0))
+        ok = encode(OPEN) + encode(Complete(0, 0))
         records: list[tuple[bytes, list[int]]] = [
             (b"nonsense", []),
             (encode(Hello(VERSION, bytes(TOKEN))), []),
             (encode(Welcome(VERSION + 1, bytes(TOKEN), Willing.OPEN)), []),
             (encode(OPEN) * 2, []),
-            (encode(Complete(0)), []),
-            (encode(OPEN) + encode(Complete(2)), []),
-            (ok + encode(Complete(0)), []),
+            (encode(Complete(0, 0)), []),
+            (encode(OPEN) + encode(Strangers(1)), []),
+            (encode(OPEN) + encode(Complete(0, 2**63)), []),
+            (encode(OPEN) + encode(Complete(2, 0)), []),
+            (ok + encode(Complete(0, 0)), []),
             (ok + encode(Taken(1)), []),
             (ok + encode(Refused(1, Willing.FULL)), []),
             (ok + encode(Moved(1)), []),
@@ -677,7 +719,7 @@ class Guarantees(Run):
         say(end, OPEN)
         traveller = self.traveller()
         await self.hand(channel, traveller)
-        say(end, Situation(Willing.FULL), Complete(0))
+        say(end, Situation(Willing.FULL), Complete(0, 0))
         await self.until(lambda: channel._link is not None and channel._link.willing is Willing.FULL)
         self.assertEqual((traveller.told, type(traveller.why)), (["refused"], Unwilling))
 

@@ -27,6 +27,7 @@ from echochat.net.handoff.frames import (
     Pong,
     Refused,
     Situation,
+    Strangers,
     Taken,
     Welcome,
     Willing,
@@ -51,7 +52,8 @@ OF_BALANCER: Any = st.one_of(
 OF_WORKER: Any = st.one_of(
     st.builds(Welcome, VERSIONS, TOKENS, WILLING),
     st.builds(Alive, NUMBERS),
-    st.builds(Complete, NUMBERS),
+    st.builds(Complete, NUMBERS, NUMBERS),
+    st.builds(Strangers, NUMBERS),
     st.builds(Taken, NUMBERS),
     st.builds(Refused, NUMBERS, WILLING),
     st.builds(Ended, NUMBERS, COUNTS, COUNTS, st.sampled_from(End)),

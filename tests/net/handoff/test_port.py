@@ -33,6 +33,7 @@ from echochat.net.handoff.frames import (
     Pong,
     Refused,
     Situation,
+    Strangers,
     Taken,
     Welcome,
     Willing,
@@ -84,7 +85,7 @@ class Guarantees(Run):
         raw = self.balancer()
         raw.greet(token)
         welcome, complete = await raw.hear(2)
-        self.assertEqual((type(welcome), complete), (Welcome, Complete(0)))
+        self.assertEqual((type(welcome), complete), (Welcome, Complete(0, 0)))
         raw.heard.clear()
         return raw
 
@@ -320,14 +321,62 @@ class Guarantees(Run):
         await self.recorders.made[1].until_lost()
         second = self.balancer()
         second.greet(token)
-        self.assertEqual((await second.hear(4))[1:], [Alive(1), Alive(3), Complete(2)])
+        self.assertEqual((await second.hear(4))[1:], [Alive(1), Alive(3), Complete(2, 0)])
         third = self.balancer()
         third.greet(token)
-        self.assertEqual((await third.hear(4))[1:], [Alive(1), Alive(3), Complete(2)])
+        self.assertEqual((await third.hear(4))[1:], [Alive(1), Alive(3), Complete(2, 0)])
         self.assertEqual(len(await second.hear_the_end()), 4)
         self.recorders.made[0].transport.abortConnection()
         self.assertEqual((await third.hear(5))[4], Ended(1, 0, 0, End.ABORTED))
         await self.greeted(b"c" * TOKEN)
+
+    async def test_strangers(self) -> None:
+        """
+        A balancer is told how many connections there are of balancers that are gone, when it comes and when that
+        changes, as their ends or their return do; not those of one that is there. A worker that is stopping waits for
+        them before it closes the channel.
+        """
+        await self.serve()
+        gone, there = await self.greeted(b"a" * TOKEN), await self.greeted(b"b" * TOKEN)
+        for number in (1, 2, 3):
+            gone.hand(number, self.clients.pair()[1].fileno())
+        there.hand(1, self.clients.pair()[1].fileno())
+        await gone.hear(3)
+        await there.hear(1)
+        await self.recorders.until_made(4)
+        gone.close()
+        self.assertEqual(await there.hear(2), [Taken(1), Strangers(3)])
+        new = self.balancer()
+        new.greet(b"c" * TOKEN)
+        self.assertEqual((await new.hear(2))[1], Complete(0, 3))
+        self.recorders.made[0].transport.abortConnection()
+        self.assertEqual((await new.hear(3))[2:], [Strangers(2)])
+        again = self.balancer()
+        again.greet(b"a" * TOKEN)
+        self.assertEqual((await again.hear(4))[3], Complete(2, 0))
+        self.assertEqual((await new.hear(4))[3:], [Strangers(0)])
+        again.close()
+        self.assertEqual((await new.hear(5))[4:], [Strangers(2)])
+        self.port.stopListening()
+        self.assertEqual((await new.hear(6))[5:], [Situation(Willing.DRAINING)])
+        for recorder in self.recorders.made[1:3]:
+            recorder.transport.abortConnection()
+        self.assertEqual((await new.hear_the_end())[-1], Strangers(0))
+        self.recorders.made[3].transport.abortConnection()
+        await there.hear_the_end()
+
+    async def test_says_nothing(self) -> None:
+        """
+        Who connects and does not say which balancer it is, is let go after a while, so that a few such cannot keep
+        balancers out; one that has said so stays.
+        """
+        await self.serve()
+        raw = await self.greeted()
+        self.port._silent.seconds = 0.001
+        silent = self.balancer()
+        self.assertEqual(await silent.hear_the_end(), [])
+        raw.say(Ping(1))
+        self.assertEqual(await raw.hear(1), [Pong(1)])
 
     async def test_balancer_that_does_not_come_back(self) -> None:
         """
@@ -357,7 +406,7 @@ class Guarantees(Run):
         raw.greet()
         frames = await raw.hear(len(many) + 2)
         self.assertEqual({each.number for each in frames[1:-1]}, many)
-        self.assertEqual(frames[-1], Complete(len(many)))
+        self.assertEqual(frames[-1], Complete(len(many), 0))
         balancer.alive.clear()
 
     async def test_asked_to_move(self) -> None:
