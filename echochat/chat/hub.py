@@ -70,6 +70,22 @@ class Hub:
             for cursor in [*log.cursors]:
                 cursor.subscriber.wake()
 
+    def start_over(self, head: int) -> None:
+        """
+        The log does not go on where it has ended. Nothing is kept of it, and nobody follows anything any more: those
+        who did are asked to resume.
+
+        :param head: the log's last position now.
+        """
+        for log in self._topics.values():
+            log.cursors.clear()
+            log.watchers.clear()
+        self._topics.clear()
+        self._presence.clear()
+        self._kept.clear()
+        self._used = 0
+        self.head = head
+
     # Called by the connections
 
     def follow(self, topic: str, head: int, at: int, subscriber: Subscriber, name: str, watches: bool) -> Cursor:

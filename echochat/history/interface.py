@@ -47,6 +47,13 @@ class Receiver(Protocol):
         :meth:`arrived`.
         """
 
+    def interrupted(self, why: str) -> None:
+        """
+        What comes next does not go on where :meth:`arrived` has ended: the log is another one, or events were removed
+        before they arrived. Everybody who follows a topic has to resume from the position that they have, and will be
+        told what is missing. ``epoch`` and ``head`` are the new ones.
+        """
+
 
 class IHistory(Interface):
     """

@@ -24,20 +24,24 @@ def from_string(
     reactor: Any,
     retention: Retention = Retention(),  # noqa: B008 frozen
     deduplication: Deduplication = Deduplication(),  # noqa: B008 frozen
+    replicas: int = 1,
 ) -> IHistory:
     """
     Make the history that is described; it is not open yet.
 
-    :param description: ``memory:``, or ``sqlite:PATH``. ``sqlite-unsafe:PATH`` does not sync: for tests that must find
-        the loss.
+    :param description: ``memory:``, ``sqlite:PATH``, or ``nats://HOST:PORT[,HOST:PORT...][/NAME]``.
+        ``sqlite-unsafe:PATH`` does not sync: for tests that must find the loss.
     :param reactor: any real one: with time (``IReactorTime``) and threads (``IReactorFromThreads``).
     :param retention: for those that are durable; ``memory:`` has narrower bounds of its own.
+    :param replicas: how many brokers keep it, where brokers do.
     :raises UnknownHistory: for anything else, in a sentence for the operator.
     """
     kind, colon, rest = description.partition(":")
+    if kind in ("nats", "tls"):
+        return _jetstream(description, reactor, retention, deduplication, replicas)
     make = _KINDS.get(kind) if colon else None
     if make is None:
-        raise UnknownHistory(f"{description!r} is not a history: write 'sqlite:PATH' or 'memory:'")
+        raise UnknownHistory(f"{description!r} is not a history: write 'sqlite:PATH', 'nats://HOST:PORT' or 'memory:'")
     return make(rest, reactor, retention, deduplication)
 
 
@@ -53,6 +57,17 @@ def _sqlite(rest: str, reactor: Any, retention: Retention, deduplication: Dedupl
 
 def _unsafe(rest: str, reactor: Any, retention: Retention, deduplication: Deduplication) -> IHistory:
     return SQLiteHistory(reactor, Settings(_path(rest), retention, deduplication, synchronous="OFF"))
+
+
+def _jetstream(
+    description: str, reactor: Any, retention: Retention, deduplication: Deduplication, replicas: int
+) -> IHistory:
+    from echochat.history.jetstream.parse import from_address
+
+    try:
+        return from_address(description, reactor, retention, deduplication, replicas)
+    except ValueError as error:
+        raise UnknownHistory(str(error)) from None
 
 
 def _path(path: str) -> str:

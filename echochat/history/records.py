@@ -104,6 +104,12 @@ class Retention:
     events: int = 100_000
 
 
+EVERYTHING: Final = Retention(age=1e10, size=1 << 50, events=1_000_000_000)
+"""
+Nothing is to be removed: by who only reads a history. What is kept under bounds of its own stays as it is.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Deduplication:
     """

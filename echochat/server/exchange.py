@@ -57,6 +57,7 @@ class Exchange:
     :param history: durable first, then delivered.
     :ivar hub: delivers.
     :ivar interests: what users follow.
+    :ivar let_all_resume: asks all clients that follow something to come again.
     """
 
     log = make_logger()
@@ -67,6 +68,7 @@ class Exchange:
         self.hub = Hub()
         self.interests = Interests()
         self.counters = Counters()
+        self.let_all_resume: Callable[[], None] = _nobody_is_here
         # By topic: how many subscriptions there are, or are about to be.
         self._followed: dict[str, int] = {}
         # Runs that the history has not been given yet, and how many drafts they have.
@@ -105,6 +107,11 @@ class Exchange:
 
     def became_available(self) -> None:
         self.log.info("the history is available again")
+
+    def interrupted(self, why: str) -> None:
+        self.log.error("those who follow topics are asked to resume: {why}", why=why)
+        self.hub.start_over(self.history.head)
+        self.let_all_resume()
 
     # Called by the connections
 
@@ -225,3 +232,9 @@ class Exchange:
         except Exception:
             # One connection's failure must not keep the others from their answers.
             self.log.failure("an acknowledgement failed")
+
+
+def _nobody_is_here() -> None:
+    """
+    There is no connection yet.
+    """

@@ -69,6 +69,7 @@ class EchoChatFactory(Factory):
         self.clock = clock
         self.settings = settings
         self.exchange = exchange
+        exchange.let_all_resume = self._let_all_resume
         self.bans = Bans(clock)
         self.admission = admission if admission is not None else Admission(clock.seconds)
         self.admission.is_banned = self.bans.__contains__
@@ -188,6 +189,10 @@ class EchoChatFactory(Factory):
         """
         for connection in [*self.connections]:
             connection.look_again()
+
+    def _let_all_resume(self) -> None:
+        for connection in [*self.connections]:
+            connection.have_resumed()
 
     def when_empty(self) -> Deferred[None]:
         """

@@ -201,6 +201,13 @@ class EchoChatProtocol(Connection):
         if self._participant is not None and self._participant.follows_what_is_denied:
             self._close("access has changed", Bye("restarted", "you may not follow all these topics any more"))
 
+    def have_resumed(self) -> None:
+        """
+        What this client follows does not go on where it has ended: only by resuming does it learn what is missing.
+        """
+        if self._participant is not None and self._participant.follows_something:
+            self._close("the log was interrupted", Bye("restarted", "events may be missing here: resume"))
+
     def leave(self) -> None:
         """
         The server is going away now.

@@ -101,6 +101,13 @@ class Participant:
         """
         return not all(self._session.person.reads(subscription.topic) for subscription in self._subscriptions)
 
+    @property
+    def follows_something(self) -> bool:
+        """
+        Whether there is a subscription.
+        """
+        return bool(self._subscriptions)
+
     def end(self) -> None:
         """
         The connection has gone, or is about to.

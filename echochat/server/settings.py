@@ -22,8 +22,10 @@ SETTINGS: Final = (
     Setting(
         "history",
         text,
-        "Where events are kept: sqlite:PATH or memory:. [default: sqlite:echochat.sqlite3]",
+        "Where events are kept: sqlite:PATH, nats://HOST:PORT[,HOST:PORT...] for servers that share them, or memory:. "
+        "[default: sqlite:echochat.sqlite3]",
     ),
+    Setting("history-replicas", one_of("1", "3", "5"), "How many NATS servers keep each event. [default: 1]"),
     Setting("retain-age", seconds(1e10), "Seconds for which an event is kept. [default: 604800, a week]"),
     Setting("retain-size", whole(1 << 20, 1 << 50), "Bytes that the history may have. [default: 1073741824]"),
     Setting("retain-events", whole(1, 1_000_000_000), "Events of a topic that are kept. [default: 100000]"),
@@ -86,6 +88,7 @@ class ServerSettings:
 
     listen: tuple[str, ...] = ("tcp:7007:interface=127.0.0.1",)
     history: str = "sqlite:echochat.sqlite3"
+    history_replicas: str = "1"
     retain_age: float = Retention().age
     retain_size: int = Retention().size
     retain_events: int = Retention().events

@@ -93,7 +93,7 @@ def makeService(options: Options) -> IService:
     gate = Gate(most_connections(settings.max_connections, connections_for(descriptors)))
     try:
         retention = Retention(settings.retain_age, settings.retain_size, settings.retain_events)
-        history = from_string(settings.history, reactor, retention)
+        history = from_string(settings.history, reactor, retention, replicas=int(settings.history_replicas))
     except UnknownHistory as error:
         fail(str(error))
     try:

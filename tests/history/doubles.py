@@ -40,6 +40,9 @@ class Recorder:
     def became_available(self) -> None:
         self._tell("available")
 
+    def interrupted(self, why: str) -> None:
+        self._tell(f"interrupted: {why}")
+
     def when_told(self, what: str) -> Deferred[None]:
         """
         :return: fires when the history says something that begins so, the next time.

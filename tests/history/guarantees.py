@@ -363,7 +363,8 @@ class HistoryGuarantees(_Base):
         await self.let_retention_work()
         state = await self.history.topic("t1")
         everything = [position for position, topic, _ in self.receiver.events if topic == "t1"]
-        self.assertIn(state.floor, everything[: -self.kept])
+        self.assertGreaterEqual(state.floor, everything[0])
+        self.assertLess(state.floor, everything[-self.kept])
         self.assertEqual(state.head, everything[-1])
         pages = await read_everything(self.history, "t1")
         self.assertEqual({page.floor for page in pages}, {state.floor})

@@ -46,6 +46,9 @@ class Publisher:
     def became_unavailable(self, why: str) -> None:
         say("unavailable", why)
 
+    def interrupted(self, why: str) -> None:
+        raise AssertionError(why)
+
     def became_available(self) -> None:
         say("available")
         self.start()

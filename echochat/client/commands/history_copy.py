@@ -15,15 +15,11 @@ from echochat.client.running import CommandFailed, run_command
 from echochat.history import Draft, HistoryRefused, HistoryUnavailable, IHistory, Retention
 from echochat.history.copying import Copy, Copying, NotStored, OtherEvents
 from echochat.history.parse import UnknownHistory, from_string
+from echochat.history.records import EVERYTHING
 
 PATIENCE = 10.0
 """
 Seconds in which a history has to become available.
-"""
-
-_EVERYTHING = Retention(age=1e10, size=1 << 50, events=1_000_000_000)
-"""
-The source loses nothing while it is read.
 """
 
 
@@ -74,6 +70,11 @@ class _Available:
         The copy is told so by the next answer.
         """
 
+    def interrupted(self, why: str) -> None:
+        """
+        Nobody listens.
+        """
+
     def became_available(self) -> None:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -97,7 +98,7 @@ class _Available:
 async def _copy(reactor: Any, source: str, target: str, retention: Retention) -> None:
     histories: list[IHistory] = []
     try:
-        for name, kept in ((source, _EVERYTHING), (target, retention)):
+        for name, kept in ((source, EVERYTHING), (target, retention)):
             history = from_string(name, reactor, kept)
             receiver = _Available()
             await history.open(receiver)

@@ -1,0 +1,3 @@
+"""
+The history that servers share: a stream of NATS JetStream.
+"""

@@ -1,0 +1,352 @@
+"""
+The history in JetStream, as the reactor sees it.
+
+There is one way back from every trouble (the broker gone, or silent, or without a quorum; the stream deleted):
+nothing is acknowledged, everything that waits fails, and then the stream is looked for again, and made where it is
+not there, until that succeeds. The server goes on meanwhile, also if this is so from its first second.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+from zope.interface import implementer
+
+from echochat.broker import Broker, BrokerUnavailable
+from echochat.history.errors import HistoryBusy, HistoryUnavailable
+from echochat.history.interface import IHistory, Receiver
+from echochat.history.jetstream.api import JetStreamError
+from echochat.history.jetstream.consumer import Consumer
+from echochat.history.jetstream.direct import Direct
+from echochat.history.jetstream.publishing import Publisher
+from echochat.history.jetstream.reading import Reader
+from echochat.history.jetstream.recovery import Recovery
+from echochat.history.jetstream.settings import Settings
+from echochat.history.jetstream.stream import Found, Stream, StreamRefused
+from echochat.history.jetstream.topics import Lists
+from echochat.history.records import Draft, Page, Status, Stored, TopicState
+
+OPENING: Final = 10.0
+"""
+Seconds after which a server begins without its broker.
+"""
+
+CLOSING: Final = 5.0
+"""
+Seconds that what waits has to be acknowledged when the history is closed.
+"""
+
+_CLOSED: Final = "the history is closed"
+_GONE: Final = "the broker cannot be reached"
+_CHARACTERS_BOUND: Final = 64 << 20
+_TICK: Final = 1.0
+
+# Ticks from one look at what retention has removed to the next.
+_LOOK: Final = 10
+
+
+class Phase(Enum):
+    """
+    Of a history's life. Whether it is available is another matter, see its status.
+    """
+
+    NEW = "made"
+    OPEN = "open"
+    CLOSING = "waiting for acknowledgements"
+    CLOSED = "closed"
+
+
+@implementer(IHistory)
+class JetStreamHistory:
+    """
+    The history that servers share.
+
+    :param reactor: whose thread this is used in.
+    :param broker: is started and stopped by this; others may use it, too.
+    :param clock: for deadlines and tries; the reactor, if not a test's.
+    """
+
+    log = make_logger()
+    durable = True
+    waiting_bound = 20_000
+
+    def __init__(self, reactor: Any, broker: Broker, settings: Settings, clock: IReactorTime | None = None) -> None:
+        self.epoch = ""
+        self.head = 0
+        self.status = Status(unavailable="the history is not open yet")
+        self.broker = broker
+        self._clock: IReactorTime = reactor if clock is None else clock
+        self._phase = Phase.NEW
+        self._receiver: Receiver | None = None
+        self._stream = Stream(broker, settings)
+        self._consumer = Consumer(broker, settings.name, self._clock, self._deliver, self._lose)
+        self._publisher = Publisher(
+            broker,
+            settings.name,
+            self._clock,
+            self.status,
+            lambda: self._consumer.position,
+            self._consumer.gives,
+            self._lose,
+        )
+        self._direct = Direct(broker, settings.name)
+        self._reader = Reader(self._direct, settings.name, self._clock)
+        self._lists = Lists(broker, settings.name, self._clock)
+        self._name = settings.name
+        self._recovery = Recovery(self._prepare, self._not_prepared, self._clock)
+        self._opening: Deferred[None] = Deferred()
+        self._closing: list[Deferred[None]] = []
+        self._ticks = LoopingCall(self._tick)
+        self._ticks.clock = self._clock
+        self._ticked = 0
+        self._missing = 0
+        self._told = ""
+        self._characters = 0
+
+    @property
+    def waiting(self) -> int:
+        """
+        See :class:`IHistory`.
+        """
+        return self._publisher.waiting
+
+    # Called by the hub
+
+    def open(self, receiver: Receiver) -> Deferred[None]:
+        self._receiver = receiver
+        self._phase = Phase.OPEN
+        self.status.unavailable = "the broker has not been reached yet"
+        self.broker.watch(self)
+        self.broker.start()
+        self._ticks.start(_TICK, now=False)
+        if self.broker.is_connected:
+            self._recovery.begin()
+        return self._opening.addTimeout(OPENING, self._clock, _without_broker)
+
+    def append(self, drafts: Sequence[Draft]) -> Deferred[Stored]:
+        if self.status.unavailable is not None:
+            return fail(HistoryUnavailable(self.status.unavailable))
+        characters = sum([len(draft.text) for draft in drafts])
+        too_many = self.waiting + len(drafts) > self.waiting_bound
+        if too_many or self._characters + characters > _CHARACTERS_BOUND:
+            return fail(HistoryBusy("too much is waiting to be stored"))
+        self._characters += characters
+        return self._publisher.append(drafts).addBoth(self._account, characters)
+
+    def follow(self, topic: str) -> Deferred[None]:
+        if self.status.unavailable is not None:
+            return fail(HistoryUnavailable(self.status.unavailable))
+        return self._consumer.follow(topic)
+
+    def unfollow(self, topic: str) -> None:
+        self._consumer.unfollow(topic)
+
+    def read_after(self, topic: str, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
+        if self._cannot_read:
+            return fail(HistoryUnavailable(self.status.unavailable))
+        self.status.reads += 1
+        return self._reader.after(topic, after, limit, max_bytes)
+
+    def read_before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Deferred[Page]:
+        if self._cannot_read:
+            return fail(HistoryUnavailable(self.status.unavailable))
+        self.status.reads += 1
+        return self._reader.before(topic, before, last, max_bytes)
+
+    def topic(self, topic: str) -> Deferred[TopicState]:
+        if self._cannot_read:
+            return fail(HistoryUnavailable(self.status.unavailable))
+        return self._reader.topic(topic)
+
+    def topics(self) -> Deferred[list[TopicState]]:
+        if self._cannot_read:
+            return fail(HistoryUnavailable(self.status.unavailable))
+        return self._reader.in_turn(self._all_topics)
+
+    def close(self) -> Deferred[None]:
+        if self._phase in (Phase.NEW, Phase.CLOSED):
+            self._phase = Phase.CLOSED
+            self.status.unavailable = self.status.unavailable or _CLOSED
+            return succeed(None)
+        closing: Deferred[None] = Deferred()
+        self._closing.append(closing)
+        if self._phase is Phase.OPEN:
+            self._phase = Phase.CLOSING
+            self.status.unavailable = _CLOSED
+            Deferred.fromCoroutine(self._close()).addErrback(
+                lambda failure: self.log.failure("the history was not closed well", failure)
+            )
+        return closing
+
+    # Called by the broker
+
+    def broker_connected(self) -> None:
+        self._recovery.begin()
+
+    def broker_disconnected(self, why: str) -> None:
+        self._recovery.stop()
+        self._lose(f"{_GONE}: {why}" if self._phase is Phase.NEW else _GONE)
+        self._begin_anyway()
+
+    # Ours
+
+    @property
+    def _cannot_read(self) -> bool:
+        return self._phase is not Phase.OPEN or not self.epoch or not self.broker.is_connected
+
+    def _account(self, result: Any, characters: int) -> Any:
+        self._characters -= characters
+        return result
+
+    async def _prepare(self) -> None:
+        """
+        Have the stream, receive what is followed, and take events again.
+
+        :raises StreamRefused, BrokerUnavailable, JetStreamError: that is not possible now.
+        """
+        found = await self._stream.prepare()
+        if found.epoch == self.epoch and found.last < self._known:
+            found = await self._stream.rename()
+        self._learn(found)
+        await self._consumer.begin(self._consumer.position)
+        if self._phase is not Phase.OPEN or self.status.unavailable is None:
+            return
+        self.status.unavailable = None
+        self._told = ""
+        if self._opening.called:
+            assert self._receiver is not None
+            self._receiver.became_available()
+        self._begin_anyway()
+
+    @property
+    def _known(self) -> int:
+        """
+        A position that the stream has reached.
+        """
+        return max(self._consumer.position, self._publisher.last)
+
+    def _learn(self, found: Found) -> None:
+        self._reader.stream = found
+        self._direct.replicas = found.replicas
+        self._missing = found.last - found.messages
+        if not self.epoch:
+            self.epoch = found.epoch
+            self.head = self._consumer.position = found.last
+            return
+        if found.epoch == self.epoch and found.first <= self._consumer.position + 1:
+            return
+        assert self._receiver is not None
+        self.head = self._consumer.position = self._publisher.last = found.last
+        if found.epoch == self.epoch:
+            self._receiver.interrupted("events were removed before they had arrived here")
+            return
+        self.epoch = found.epoch
+        self._receiver.interrupted("the stream is another one")
+
+    def _not_prepared(self, failure: Failure) -> None:
+        if not failure.check(StreamRefused, BrokerUnavailable, JetStreamError):
+            self.log.failure("the stream {name} could not be prepared", failure=failure, name=self._name)
+        why = failure.getErrorMessage()
+        if why != self._told:
+            # Attempts go on for ever; each reason is told once.
+            self._told = why
+            self.log.error(
+                "the history at {address} cannot be used: {why}", address=self.broker.address, name=self._name, why=why
+            )
+        self.status.unavailable = "the broker does not keep events now"
+        self._begin_anyway()
+
+    def _lose(self, why: str) -> None:
+        """
+        Nothing can be stored for now.
+        """
+        was_available = self.status.unavailable is None
+        if self._phase is Phase.OPEN:
+            self.status.unavailable = why
+        self._consumer.stop()
+        self._publisher.fail_all(why)
+        if self._phase is not Phase.OPEN:
+            return
+        if was_available:
+            self.status.failures += 1
+            assert self._receiver is not None
+            self._receiver.became_unavailable(why)
+        if self.broker.is_connected:
+            self._recovery.begin()
+
+    def _begin_anyway(self) -> None:
+        if not self._opening.called:
+            self._opening.callback(None)
+
+    def _deliver(self, drafts: list[Draft], positions: list[int]) -> None:
+        if positions:
+            self.head = positions[-1]
+            assert self._receiver is not None
+            try:
+                self._receiver.arrived(drafts, positions)
+            except Exception:
+                self.log.failure("the receiver of the history failed; the events are stored")
+        self._publisher.answer()
+
+    async def _all_topics(self) -> list[TopicState]:
+        heads = await self._lists.heads()
+        floor = await self._reader.floor_of_all()
+        return [TopicState(topic, head, min(floor, head)) for topic, head in sorted(heads.items())]
+
+    def _tick(self) -> None:
+        self._publisher.look()
+        self._ticked += 1
+        if self._ticked % _LOOK == 0 and self.status.unavailable is None:
+            Deferred.fromCoroutine(self.look()).addErrback(self._not_looked)
+
+    async def look(self) -> None:
+        """
+        See what has become of the stream.
+
+        :raises BrokerUnavailable, JetStreamError: it cannot be seen.
+        """
+        known = self._known
+        found = await self._stream.look()
+        if found.epoch != self.epoch or found.last < known:
+            self._lose("the stream is another one")
+            return
+        self._reader.stream = found
+        missing = found.last - found.messages
+        self.status.removed += max(0, missing - self._missing)
+        self._missing = missing
+
+    def _not_looked(self, failure: Failure) -> None:
+        if failure.check(BrokerUnavailable, JetStreamError):
+            self._lose("the stream cannot be found")
+        else:
+            self.log.failure("the stream {name} could not be looked at", failure=failure, name=self._name)
+
+    async def _close(self) -> None:
+        idle = self._publisher.when_idle()
+        try:
+            await idle.addTimeout(CLOSING, self._clock)
+        except TimeoutError:
+            self.log.error("the broker did not acknowledge everything within {seconds:g} s", seconds=CLOSING)
+        self._phase = Phase.CLOSED
+        self.status.unavailable = _CLOSED
+        self._ticks.stop()
+        self._recovery.stop()
+        self.broker.unwatch(self)
+        self._consumer.stop()
+        self._publisher.fail_all(_CLOSED)
+        self._publisher.stop()
+        await self.broker.stop()
+        closing, self._closing = self._closing, []
+        for each in closing:
+            each.callback(None)
+
+
+def _without_broker(result: object, timeout: float) -> None:
+    """
+    The broker is not there: the server begins all the same.
+    """

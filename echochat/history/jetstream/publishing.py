@@ -1,0 +1,281 @@
+"""
+Publish what is appended, with many acknowledgements under way, and answer the appends in their order.
+
+One round trip for each event would be a few hundred a second. Instead each draft goes out with a subject of ours for
+its answer, up to :data:`IN_FLIGHT` of them at once; the broker takes what comes by one connection in its order, and
+answers each when it is on disk. An append is answered when all of its drafts are, when the receiver has been given
+those of its events that it follows, and after all earlier appends.
+
+An acknowledgement that does not come tells nothing: the event may be stored. So nothing is ever sent again from here.
+The append fails, whoever published is told ``unavailable``, and tries again with the label, which the broker knows if
+the event is there.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from txaio.tx import make_logger
+
+from echochat.broker import Broker, Message
+from echochat.broker.messages import NO_RESPONDERS
+from echochat.history.errors import HistoryBusy, HistoryUnavailable
+from echochat.history.jetstream.subjects import token, write
+from echochat.history.labels import label_key
+from echochat.history.records import NOTHING_REFUSED, Draft, Status, Stored
+
+IN_FLIGHT: Final = 2_000
+"""
+Drafts that may be on their way: the broker refuses what exceeds 10,000, of all servers together.
+"""
+
+BYTES_IN_FLIGHT: Final = 8 << 20
+
+DEADLINE: Final = 5.0
+"""
+Seconds that an acknowledgement may take.
+"""
+
+_TOO_MANY_REQUESTS: Final = 429
+_OVERHEAD: Final = 512
+
+_NO_STREAM: Final = "the broker has nobody who keeps events now"
+_BUSY: Final = "the broker has too much to do; try again"
+_TOO_LONG: Final = "the text is longer than the broker takes"
+
+
+@dataclass(slots=True)
+class _Append:
+    """
+    One append, until it is answered.
+
+    :param open: how many drafts have no answer yet.
+    :param upto: the receiver must have been given the events up to here before.
+    """
+
+    drafts: Sequence[Draft]
+    answer: Deferred[Stored]
+    positions: list[int]
+    open: int
+    begun: float
+    repeated: list[int] = field(default_factory=list)
+    refused: dict[int, HistoryUnavailable] = field(default_factory=dict)
+    upto: int = 0
+
+
+@dataclass(slots=True)
+class _Sent:
+    """
+    A draft on its way, and the places that wait for its position: those of repeats of its label, too.
+    """
+
+    places: list[tuple[_Append, int]]
+    size: int
+    since: float
+    label: str | None
+
+
+class Publisher:
+    """
+    Publishes to one stream.
+
+    :param name: the stream's.
+    :param status: to be kept up to date.
+    :param delivered: tells up to which position the receiver has been given all that it follows.
+    :param is_given: tells whether the receiver is given the events of a topic.
+    :param stuck: is told when acknowledgements do not come.
+    :ivar waiting: drafts that were appended and not answered.
+    :ivar last: the highest position that was acknowledged.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self,
+        broker: Broker,
+        name: str,
+        clock: IReactorTime,
+        status: Status,
+        delivered: Callable[[], int],
+        is_given: Callable[[str], bool],
+        stuck: Callable[[str], None],
+    ) -> None:
+        self.waiting = 0
+        self.last = 0
+        self._broker = broker
+        self._name = name
+        self._clock = clock
+        self._status = status
+        self._delivered = delivered
+        self._is_given = is_given
+        self._stuck = stuck
+        self._inbox = f"_INBOX.{broker.id}.stored"
+        self._numbers = count(1)
+        self._appends: deque[_Append] = deque()
+        self._queue: deque[tuple[_Append, int]] = deque()
+        # By number, so by age as well.
+        self._sent: dict[int, _Sent] = {}
+        self._bytes = 0
+        self._labels: dict[str, _Sent] = {}
+        self._idle: list[Deferred[None]] = []
+        self._subscription = broker.subscribe(f"{self._inbox}.*", self._acknowledged)
+
+    # Called by the history
+
+    def append(self, drafts: Sequence[Draft]) -> Deferred[Stored]:
+        """
+        Publish these, behind everything that was appended before.
+        """
+        answer: Deferred[Stored] = Deferred()
+        append = _Append(drafts, answer, [0] * len(drafts), len(drafts), self._clock.seconds())
+        self.waiting += len(drafts)
+        self._appends.append(append)
+        self._queue.extend((append, index) for index in range(len(drafts)))
+        self._send()
+        return answer
+
+    def look(self) -> None:
+        """
+        See whether acknowledgements are overdue. To be called once in a second or so.
+        """
+        oldest = next(iter(self._sent.values()), None)
+        if oldest is not None and self._clock.seconds() - oldest.since > DEADLINE:
+            self._stuck("the broker does not acknowledge")
+
+    def answer(self) -> None:
+        """
+        Answer the appends that can be: to be called when the receiver has been given more.
+        """
+        appends = self._appends
+        while appends and not appends[0].open and appends[0].upto <= self._delivered():
+            append = appends.popleft()
+            self.waiting -= len(append.drafts)
+            self._count(append)
+            # Whoever published may publish again from here.
+            append.answer.callback(Stored(append.positions, sorted(append.repeated), append.refused or NOTHING_REFUSED))
+        if not appends:
+            idle, self._idle = self._idle, []
+            for each in idle:
+                each.callback(None)
+
+    def fail_all(self, why: str) -> None:
+        """
+        Answer everything that waits: nothing of it is acknowledged.
+        """
+        appends, self._appends = self._appends, deque()
+        self._queue.clear()
+        self._sent.clear()
+        self._labels.clear()
+        self._bytes = self.waiting = 0
+        for append in appends:
+            append.answer.errback(HistoryUnavailable(why))
+        self.answer()
+
+    def when_idle(self) -> Deferred[None]:
+        """
+        :return: fires when nothing waits.
+        """
+        if not self._appends:
+            return succeed(None)
+        idle: Deferred[None] = Deferred()
+        self._idle.append(idle)
+        return idle
+
+    def stop(self) -> None:
+        """
+        Listen to no more answers.
+        """
+        self._subscription.end()
+
+    # Ours
+
+    def _send(self) -> None:
+        now = self._clock.seconds()
+        most = self._max_payload()
+        while self._queue and len(self._sent) < IN_FLIGHT and self._bytes < BYTES_IN_FLIGHT:
+            append, index = self._queue.popleft()
+            draft = append.drafts[index]
+            label = None if draft.label is None else label_key(draft)
+            if label is not None and label in self._labels:
+                self._labels[label].places.append((append, index))
+                continue
+            payload = write(draft)
+            if len(payload) + _OVERHEAD > most:
+                self._refuse([(append, index)], HistoryUnavailable(_TOO_LONG))
+                continue
+            number = next(self._numbers)
+            sent = _Sent([(append, index)], len(payload), now, label)
+            self._sent[number] = sent
+            self._bytes += sent.size
+            headers = None
+            if label is not None:
+                self._labels[label] = sent
+                headers = {"Nats-Msg-Id": label}
+            self._broker.publish(f"{self._name}.{token(draft.topic)}", payload, f"{self._inbox}.{number}", headers)
+
+    def _max_payload(self) -> int:
+        most = self._broker.server.get("max_payload")
+        return most if isinstance(most, int) else 1 << 20
+
+    def _acknowledged(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            number = message.subject.rpartition(".")[2]
+            sent = self._sent.pop(int(number), None) if number.isdigit() else None
+            if sent is None:
+                # It was given up.
+                continue
+            self._bytes -= sent.size
+            if sent.label is not None:
+                del self._labels[sent.label]
+            self._settle(sent, message)
+        self._send()
+        self.answer()
+
+    def _settle(self, sent: _Sent, message: Message) -> None:
+        if message.status == NO_RESPONDERS:
+            self._refuse(sent.places, HistoryUnavailable(_NO_STREAM))
+            return
+        answer: dict[str, Any] = json.loads(message.payload)
+        error = answer.get("error")
+        if error is not None or answer.get("stream") != self._name:
+            self._refuse(sent.places, self._why(error or {}))
+            return
+        position = answer["seq"]
+        self.last = max(self.last, position)
+        is_repeat = bool(answer.get("duplicate"))
+        for append, index in sent.places:
+            append.positions[index] = position
+            append.open -= 1
+            if is_repeat:
+                append.repeated.append(index)
+            elif self._is_given(append.drafts[index].topic):
+                append.upto = max(append.upto, position)
+            is_repeat = True
+
+    def _why(self, error: dict[str, Any]) -> HistoryUnavailable:
+        if error.get("code") == _TOO_MANY_REQUESTS:
+            return HistoryBusy(_BUSY)
+        self.log.error("the stream {name} does not take an event: {error}", name=self._name, error=error)
+        return HistoryUnavailable("the broker does not take events now")
+
+    def _refuse(self, places: Sequence[tuple[_Append, int]], why: HistoryUnavailable) -> None:
+        for append, index in places:
+            append.refused[index] = why
+            append.open -= 1
+
+    def _count(self, append: _Append) -> None:
+        status = self._status
+        fresh = len(append.drafts) - len(append.repeated) - len(append.refused)
+        status.repeats += len(append.repeated)
+        if fresh:
+            seconds = self._clock.seconds() - append.begun
+            status.commits += 1
+            status.events += fresh
+            status.commit_seconds += seconds
+            status.commit_last = seconds
+            status.commit_longest = max(seconds, status.commit_longest)

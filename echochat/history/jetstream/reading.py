@@ -1,0 +1,236 @@
+"""
+Read pages of a topic, by direct gets.
+
+A direct get may be answered by any of the brokers that keep the stream, without asking the others: fast, and where
+there are several of them a little behind, perhaps. Such a page must not say that it is complete when it is not, since
+its reader then goes on with live events. So where the stream has replicas, a page that seems to be complete is
+compared with the topic's last position according to the leader.
+
+What retention has removed shows by the first position of the stream, and, for a topic that has as many events as it may
+have, by its first one. Which of the removed events were of the topic is not kept by JetStream: the floor is the highest
+position that *can* have been removed. It is asked for after the page was read, since it only rises.
+
+JetStream reads forwards only. The last events before a position begin where the number of events from there on is
+right, which is found by asking for that number: the positions of a topic lie more or less evenly, so a few questions
+do.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from txaio.tx import make_logger
+
+from echochat.broker import BrokerUnavailable, Message
+from echochat.history.errors import HistoryBusy, HistoryUnavailable
+from echochat.history.jetstream.api import JetStreamError
+from echochat.history.jetstream.direct import Direct, Found, position_of
+from echochat.history.jetstream.stream import Found as Stream
+from echochat.history.jetstream.subjects import NotAnEvent, read, token
+from echochat.history.records import Event, Page, TopicState
+
+AT_ONCE: Final = 64
+"""
+Reads that are under way.
+"""
+
+WAITING: Final = 20_000
+"""
+Reads that may wait for their turn.
+"""
+
+_BATCH: Final = 1_000
+_MESSAGE_OVERHEAD: Final = 256
+
+# A replica that is behind catches up within milliseconds.
+_TRIES: Final = 40
+_PAUSE: Final = 0.05
+
+Result = TypeVar("Result")
+
+
+class Reader:
+    """
+    Reads from one stream.
+
+    :param name: the stream's.
+    :ivar stream: as it was when it was last looked at; to be set before anything is read.
+    """
+
+    log = make_logger()
+
+    stream: Stream
+
+    def __init__(self, direct: Direct, name: str, clock: IReactorTime) -> None:
+        self._direct = direct
+        self._name = name
+        self._clock = clock
+        self._turns = DeferredSemaphore(AT_ONCE)
+
+    def after(self, topic: str, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
+        """
+        See :meth:`IHistory.read_after`.
+        """
+        return self.in_turn(self._after, topic, after, limit, max_bytes)
+
+    def before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Deferred[Page]:
+        """
+        See :meth:`IHistory.read_before`.
+        """
+        return self.in_turn(self._before, topic, before, last, max_bytes)
+
+    def topic(self, topic: str) -> Deferred[TopicState]:
+        """
+        See :meth:`IHistory.topic`.
+        """
+        return self.in_turn(self._topic, topic)
+
+    def in_turn(self, read_it: Callable[..., Coroutine[Any, Any, Result]], *arguments: object) -> Deferred[Result]:
+        """
+        Read something, as one of all reads.
+        """
+        if len(self._turns.waiting) >= WAITING:
+            return fail(HistoryBusy("too many reads are waiting"))
+
+        def begin() -> Deferred[Result]:
+            return Deferred.fromCoroutine(self._explained(read_it(*arguments)))
+
+        return self._turns.run(begin)
+
+    async def floor_of_all(self) -> int:
+        """
+        The highest position that can have been removed with all before it.
+        """
+        first = await self._direct.first()
+        return first - 1 if first is not None else self.stream.last
+
+    # Ours
+
+    async def _explained(self, reading: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            return await reading
+        except BrokerUnavailable as error:
+            raise HistoryUnavailable(str(error)) from error
+        except JetStreamError as error:
+            raise HistoryUnavailable("the broker cannot read its stream now") from error
+
+    async def _after(self, topic: str, after: int, limit: int, max_bytes: int) -> Page:
+        subject = self._subject(topic)
+        for _ in range(_TRIES):
+            found = await self._get(subject, after + 1, limit, max_bytes)
+            reached = position_of(found.messages[-1]) if found.messages else after
+            is_behind = not found.left and await self._is_behind(subject, reached)
+            if found.messages or not is_behind:
+                break
+            await deferLater(self._clock, _PAUSE)
+        else:
+            raise HistoryUnavailable("the broker that was asked is behind the others")
+        floor = await self._floor(subject)
+        events, is_cut = _fitting(self._events(topic, found.messages), max_bytes)
+        if not events and found.messages and not is_cut:
+            # None of these was ours.
+            return await self._after(topic, reached, limit, max_bytes)
+        return Page(events, not (found.left or is_cut or is_behind), floor)
+
+    async def _before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Page:
+        subject = self._subject(topic)
+        end = before if before is not None else await self._direct.last(subject) + 1
+        behind = await self._count(subject, end) if before is not None else 0
+        total = await self._count(subject, 1)
+        wanted = min(last, total - behind)
+        messages: list[Message] = []
+        start = await self._start(subject, end, behind, total, wanted)
+        while wanted > 0:
+            found = await self._get(subject, start, _BATCH, max_bytes)
+            new = [message for message in found.messages if position_of(message) < end]
+            messages.extend(new)
+            if (
+                not new
+                or len(new) < len(found.messages)
+                or (not found.left and not await self._is_behind(subject, end - 1))
+            ):
+                break
+            start = position_of(new[-1]) + 1
+        floor = await self._floor(subject)
+        chosen = self._events(topic, messages[-wanted:] if wanted > 0 else [])
+        chosen.reverse()
+        events, is_cut = _fitting(chosen, max_bytes)
+        events.reverse()
+        return Page(events, wanted == total - behind and not is_cut, floor)
+
+    async def _start(self, subject: str, end: int, behind: int, total: int, wanted: int) -> int:
+        """
+        :return: a position from which there are at least ``wanted`` events up to the end, and not many more.
+        """
+        target = behind + wanted
+        low, at_low, high, at_high = 1, total, end, behind
+        while at_low > target + wanted // 4 + 16 and high - low > 1:
+            share = (at_low - target) / (at_low - at_high)
+            middle = min(max(low + int((high - low) * share) - 1, low + 1), high - 1)
+            for probe in (middle, (low + high) // 2):
+                found = await self._direct.get(subject, probe, 1)
+                if found.count >= target:
+                    low, at_low = max(low, position_of(found.messages[0])), found.count
+                else:
+                    high, at_high = probe, found.count
+                if high - low <= 1 or at_low <= target + wanted // 4 + 16:
+                    break
+        return low
+
+    async def _count(self, subject: str, start: int) -> int:
+        return (await self._direct.get(subject, start, 1)).count
+
+    async def _get(self, subject: str, start: int, limit: int, max_bytes: int) -> Found:
+        limit = min(limit, _BATCH)
+        return await self._direct.get(subject, start, limit, min(max_bytes + limit * _MESSAGE_OVERHEAD, 8 << 20))
+
+    async def _is_behind(self, subject: str, reached: int) -> bool:
+        """
+        Whether whoever was asked lacks something that the leader has.
+        """
+        return self._direct.replicas > 1 and await self._direct.last(subject) > reached
+
+    async def _topic(self, topic: str) -> TopicState:
+        subject = self._subject(topic)
+        head = await self._direct.last(subject)
+        floor = await self._floor(subject)
+        return TopicState(topic, max(head, floor), floor)
+
+    async def _floor(self, subject: str) -> int:
+        floor = await self.floor_of_all()
+        found = await self._direct.get(subject, 1, 1)
+        if not found.messages:
+            return floor
+        before_first = position_of(found.messages[0]) - 1
+        if 0 < self.stream.events <= found.count:
+            return max(floor, before_first)
+        return max(floor, min(before_first, self.stream.trimmed))
+
+    def _subject(self, topic: str) -> str:
+        return f"{self._name}.{token(topic)}"
+
+    def _events(self, topic: str, messages: list[Message]) -> list[Event]:
+        events: list[Event] = []
+        for message in messages:
+            position = position_of(message)
+            try:
+                draft = read(message.header("Nats-Subject"), message.payload)
+            except NotAnEvent as error:
+                self.log.warn("at {position} there is something else: {error}", position=position, error=error)
+                continue
+            events.append(Event(position, topic, draft.name, draft.text, draft.time))
+        return events
+
+
+def _fitting(events: list[Event], max_bytes: int) -> tuple[list[Event], bool]:
+    """
+    :return: the first of these that fit, at least one of them, and whether some do not.
+    """
+    size = 0
+    for index, event in enumerate(events):
+        size += len(event.text.encode())
+        if size > max_bytes and index:
+            return events[:index], True
+    return events, False

@@ -1,0 +1,73 @@
+"""
+How an event is written for the broker: its topic as a subject, the rest as a message.
+
+A subject is the stream's name, a dot, and the topic as one token. What has a meaning in a subject (a dot, a wildcard,
+white space), and whatever else a topic should never have, becomes ``=`` and two hexadecimal digits for each byte of its
+UTF-8: no topic can name a subject outside its stream, nor two topics one subject.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from echochat.history.records import Draft
+
+_OTHER: Final = re.compile(rb"[^A-Za-z0-9_@-]")
+_ESCAPED: Final = re.compile(r"=([0-9A-F]{2})")
+
+NO_TOPIC: Final = "=none"
+"""
+A token that is no topic's.
+"""
+
+
+class NotAnEvent(Exception):
+    """
+    This message was not published by a server of ours.
+    """
+
+
+@lru_cache(4_096)
+def token(topic: str) -> str:
+    """
+    A topic as one token of a subject.
+    """
+    return _OTHER.sub(lambda found: f"={found[0][0]:02X}".encode(), topic.encode()).decode()
+
+
+@lru_cache(4_096)
+def topic_of(subject: str) -> str:
+    """
+    The topic of a subject with two tokens.
+
+    :raises NotAnEvent: no topic has this subject.
+    """
+    written = subject.partition(".")[2]
+    raw = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), written)
+    try:
+        topic = raw.encode("latin-1").decode()
+    except UnicodeError:
+        raise NotAnEvent(f"{subject!r} is not a topic's subject") from None
+    if token(topic) != written:
+        raise NotAnEvent(f"{subject!r} is not a topic's subject")
+    return topic
+
+
+def write(draft: Draft) -> bytes:
+    """
+    Time, name and text, each once and as they are.
+    """
+    return f"{draft.time} {draft.name} {draft.text}".encode()
+
+
+def read(subject: str, payload: bytes) -> Draft:
+    """
+    The opposite.
+
+    :raises NotAnEvent: this is not what :func:`write` has written.
+    """
+    try:
+        time, name, text = payload.decode().split(" ", 2)
+        return Draft(topic_of(subject), name, text, None, int(time))
+    except ValueError:
+        raise NotAnEvent(f"a message on {subject!r} is not an event") from None
