@@ -20,7 +20,7 @@ ifneq '$(MADE_OF)' '$(shell cat "$(VENV)/made-of" 2>/dev/null)'
 .PHONY: $(VENV)/made-of
 endif
 
-.PHONY: help run test soak check coverage oldest compare bench wheel clean
+.PHONY: help run cluster test soak check coverage oldest compare bench wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  */  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ help:  ## this list
 
 run: $(VENV)/installed-run  ## start the server in the foreground (Ctrl-C ends it)
 	@exec "$(BIN)/twistd" -n --pidfile= echochat $(ARGS)
+
+cluster: $(VENV)/installed-cluster  ## start servers for all processors, their broker, and a balancer in front
+	@exec "$(BIN)/twistd" -n --pidfile= echochat-cluster $(ARGS)
 
 test: $(VENV)/installed-test  ## run the whole test suite
 	@exec "$(BIN)/python" -m twisted.trial $(ARGS) $(TESTS)
@@ -80,6 +83,7 @@ $(VENV)/made-of:
 	@printf '%s' "$$MADE_OF" > "$@"
 
 $(VENV)/installed-run: WHAT := .
+$(VENV)/installed-cluster: WHAT := .[cluster]
 $(VENV)/installed-test: WHAT := .[test]
 $(VENV)/installed-check: WHAT := .[test,check,bench]
 $(VENV)/installed-bench: WHAT := .[bench]

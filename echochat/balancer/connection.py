@@ -215,11 +215,11 @@ class Connection:
         """
         Both sides are closed, or the client has gone and there is no other side.
         """
-        factory, carrier, lease = self.factory, self.carrier, self.lease
-        if self.number not in factory.connections:
+        if self.is_over:
             return
+        carrier, lease = self.carrier, self.lease
         bytes_in, bytes_out = carrier.bytes_in, carrier.bytes_out
-        factory.ended(self, self._cause, bytes_in, bytes_out)
+        self.factory.ended(self, self._cause, bytes_in, bytes_out)
         if self._placing is not None:
             self._stop_placing()
             lease = self.lease
@@ -227,8 +227,7 @@ class Connection:
             traffic = lease.backend.traffic
             traffic.bytes_in += bytes_in
             traffic.bytes_out += bytes_out
-            if not self._is_reported:
-                self._report()
+            self._report()
             lease.release()
 
     # Ours

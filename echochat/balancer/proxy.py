@@ -102,8 +102,7 @@ class ProxyFactory(Factory):
         """
         self.connections[connection.number] = connection
         self._gate.enter()
-        if self.settings.idle > 0:
-            self.idle.set(connection)
+        self.idle.set(connection)
 
     def handed_over(self, connection: Connection) -> None:
         """
@@ -119,14 +118,13 @@ class ProxyFactory(Factory):
         del self.connections[connection.number]
         if connection.carrier.is_here:
             self._gate.leave()
-            if self.settings.idle > 0:
-                self.idle.clear(connection)
-        lease = connection.lease
+            self.idle.clear(connection)
+        backend = connection.backend
         self.journal.add(
             Ended(
                 connection.number,
                 connection.address,
-                lease.backend.name if lease is not None else "no backend",
+                backend.name if backend is not None else "no backend",
                 self.clock.seconds() - connection.began,
                 cause,
                 bytes_in,

@@ -16,6 +16,7 @@ _SUBCOMMANDS: Final = {
     "ban": "Kick somebody, and keep them out.",
     "certs": "Make certificates, for a server and its clients.",
     "chat": "Talk to a server, in a terminal or in a pipe.",
+    "cluster": "Operate a cluster on this machine.",
     "drain": "Stop a server; its clients are told before.",
     "history": "Print what was published in a topic.",
     "kick": "Close somebody's connections.",

@@ -73,6 +73,13 @@ balancer = ServiceMaker(
     "echochat-lb",
 )
 
+cluster = ServiceMaker(
+    "echochat-cluster",
+    "echochat.tap.cluster",
+    "Several servers that share one log, and a balancer in front, on one machine.",
+    "echochat-cluster",
+)
+
 argon2 = _Argon2()
 
 # Twisted has a "tls" of its own, which ours shall neither hide nor be hidden by: see echochat.net.endpoints.

@@ -29,7 +29,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from echochat.net.lean.endings import LATER, Ending, Owner, Writing
+from echochat.net.lean.endings import Ending, Owner, Writing
 from echochat.net.lean.pipes import Pipe, shared_pipe
 from echochat.net.lean.watched import IN, NOW, OUT, PEER_ENDED
 
@@ -66,7 +66,7 @@ class End(Ending):
     other: "End | None"
 
     def __init__(self, reactor: Any, connected: socket.socket, owner: Owner) -> None:
-        Ending.__init__(self, reactor, connected, owner)
+        super().__init__(reactor, connected, owner)
         self._pipe: Pipe | None = None
         self._most = FEW
         self._recv = connected.recv
@@ -86,8 +86,7 @@ class End(Ending):
         try:
             data = recv(self._most, NOW)
         except OSError as error:
-            if error.errno not in LATER:
-                self._be_reset()
+            self._read_failed(error)
             return
         size = len(data)
         if not size:
@@ -137,14 +136,8 @@ class End(Ending):
                 sent = other._send_failed(error)
             if sent < len(first):
                 other._keep(first[sent:])
-        if self.waiting or other.waiting or other.number < 0:
-            self.arm()
-            other.arm()
-            return
-        # As they would do, without asking what is known.
-        self._pass_on, other._pass_on = other._send, self._send
-        self._ask(IN)
-        other._ask(IN)
+        self.arm()
+        other.arm()
 
     def part(self) -> None:
         self._pass_on = None

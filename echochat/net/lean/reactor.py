@@ -51,8 +51,7 @@ class LeanReactor:
         self.watch = self._dispatcher.watch
         self.change = self._dispatcher.change
         self.forget = self._dispatcher.forget
-        self.bury = self._dispatcher.bury
-        self.bury_one = self._dispatcher.bury_one
+        self.closing = self._dispatcher.closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._outer, name)

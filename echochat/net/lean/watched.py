@@ -93,9 +93,10 @@ class Watched:
         if self.number >= 0:
             if self._is_shared:
                 self._part()
-            self._reactor.bury(self)
+            self._reactor.closing(self)
             self.number = -1
             self.waiting = b""
+            self.socket.close()
 
     def abort(self) -> None:
         """

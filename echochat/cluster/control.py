@@ -1,0 +1,51 @@
+"""
+What an operator may tell a cluster, over its control socket (:mod:`echochat.daemon.control`).
+
+| command | item lines | closing line |
+| --- | --- | --- |
+| ``/status`` | ``/info cluster JSON``, and ``/info process JSON`` for each | ``/ok status N`` processes |
+| ``/roll`` | | ``/ok roll N`` workers that are replaced one after the other |
+| ``/reload`` | ``/info WHAT: RESULT`` | ``/ok reload N``, or ``/err unavailable`` when something was kept as it was |
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from echochat import __version__
+from echochat.cluster.service import ClusterService
+from echochat.daemon.control import Perform, no_arguments, reload
+from echochat.daemon.reloads import Reloads
+from echochat.wire.answers import Info, Ok
+from echochat.wire.commands import Command
+
+
+def commands(service: ClusterService, reloads: Reloads) -> Mapping[str, Perform]:
+    """
+    By verb, what carries it out.
+    """
+
+    async def status(command: Command) -> bytes:
+        no_arguments(command)
+        children = [await service.describe(child) for child in service.crew.children]
+        roll = service.current_roll
+        cluster: dict[str, Any] = {
+            "version": __version__,
+            "listen": list(service.settings.listen),
+            "data": str(service.folder.path),
+            "broker": service.settings.broker,
+            "roll": service.last_roll if roll is None else f"{roll.done} of {roll.total} workers replaced so far",
+            "rolling": roll is not None,
+        }
+        lines = [f"cluster {json.dumps(cluster)}", *(f"process {json.dumps(child)}" for child in children)]
+        items = b"".join(Info(line, command.label).encode() for line in lines)
+        return items + Ok("status", str(len(children)), command.label).encode()
+
+    async def roll(command: Command) -> bytes:
+        no_arguments(command)
+        return Ok("roll", str(service.roll().total), command.label).encode()
+
+    async def read_again(command: Command) -> bytes:
+        return await reload(reloads, command)
+
+    return {"status": status, "roll": roll, "reload": read_again}

@@ -1,0 +1,271 @@
+"""
+A cluster's life: the broker, then the workers, then the balancer; and the other way round.
+"""
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+from echochat.cluster.crew import Child, ChildFailed, Crew, State, in_time
+from echochat.cluster.folder import Folder
+from echochat.cluster.recipes import (
+    balancer_command,
+    balancer_control,
+    broker_address,
+    broker_command,
+    worker_command,
+    worker_control,
+)
+from echochat.cluster.rolling import Roll, RollFailed
+from echochat.cluster.settings import ClusterSettings
+from echochat.daemon.asking import NotAnswered, ask
+from echochat.daemon.control import ControlFactory
+from echochat.daemon.ports import Ports
+
+READY: Final = 60.0
+"""
+Seconds that a process has to become ready: a broker with a large store reads it first.
+"""
+
+PATIENCE: Final = 30.0
+"""
+Seconds beyond the drain time after which a process that was told to stop is killed.
+"""
+
+BROKER: Final = "broker"
+BALANCER: Final = "balancer"
+
+
+class ClusterService(Service):
+    """
+    Runs everything, until it is stopped.
+
+    :param reactor: starts the processes.
+    :param folder: where their files are.
+    :param program: the broker's, if one is run here.
+    :param fail: is told in one sentence why the cluster cannot go on.
+    :ivar settings: those that the next worker is started with.
+    :ivar workers: the names of those that serve.
+    """
+
+    log = make_logger()
+
+    def __init__(
+        self, reactor: Any, folder: Folder, settings: ClusterSettings, program: str | None, fail: Callable[[str], None]
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.workers: list[str] = []
+        self.crew = Crew(reactor, settings.drain + PATIENCE)
+        self.last_roll = ""
+        self._reactor = reactor
+        self._program = program
+        self._fail = fail
+        self._ports = Ports(reactor, fail)
+        self._control: ControlFactory | None = None
+        self._history = settings.broker or ""
+        self._started = 0
+        self._beginning: Deferred[None] | None = None
+        self._roll: Roll | None = None
+        self._rolling: Deferred[None] | None = None
+
+    # Called by Twisted
+
+    def startService(self) -> None:
+        super().startService()
+        if self._control is not None:
+            self._ports.listen_for_operators(f"unix:{self.folder.run('control')}", self._control)
+        self._beginning = Deferred.fromCoroutine(self._begin())
+        self._beginning.addErrback(self._cannot_begin)
+
+    def stopService(self) -> "Deferred[None]":
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    # Called by the process
+
+    def serve_operators(self, control: ControlFactory) -> None:
+        """
+        Whom operators talk to; before the service is started.
+        """
+        self._control = control
+
+    def hurry(self) -> None:
+        """
+        Do not wait for clients any more while stopping.
+        """
+        self.crew.hurry()
+
+    # Called by operators
+
+    def roll(self) -> Roll:
+        """
+        Begin to replace all workers, unless that goes on already.
+
+        :return: the roll that goes on now.
+        """
+        if self._roll is None:
+            self._roll = Roll(self, self.workers, self._reactor, lambda: self.settings.drain)
+            self.last_roll = ""
+            self._rolling = Deferred.fromCoroutine(self._roll.run())
+            self._rolling.addCallbacks(self._rolled, self._not_rolled)
+        return self._roll
+
+    @property
+    def current_roll(self) -> Roll | None:
+        """
+        The roll that goes on, if one does.
+        """
+        return self._roll
+
+    async def describe(self, child: Child) -> dict[str, Any]:
+        """
+        How a process is, for operators: times in seconds.
+        """
+        described: dict[str, Any] = {
+            "name": child.name,
+            "state": child.state.value,
+            "pid": child.pid,
+            "uptime": round(self._reactor.seconds() - child.since, 3),
+            "restarts": child.restarts,
+            "connections": None,
+            "history": None,
+            "why": "" if child.state is State.UP else child.last_words,
+        }
+        if child.state is not State.UP or child.name in (BROKER, BALANCER):
+            return described
+        if child.name not in self.workers:
+            described["state"] = "leaving"
+        try:
+            status = await self._status(child.name)
+        except NotAnswered as error:
+            described["why"] = str(error)
+        else:
+            described["connections"] = int(status.get("connections", 0))
+            described["history"] = status.get("history", "")
+        return described
+
+    # Called by a roll
+
+    def start_worker(self) -> Child:
+        slot = self._started % self.settings.workers + 1
+        generation = self._started // self.settings.workers + 1
+        self._started += 1
+        name = f"w{slot}" if generation == 1 else f"w{slot}.{generation}"
+        command = worker_command(self.folder, self.settings, self._history, name)
+        return self.crew.start(name, command, rb"listening on handoff:")
+
+    async def ready(self, worker: Child) -> None:
+        await self._in_time(worker)
+        # A worker of which the history is not there yet would answer its first clients with "unavailable".
+        until = self._reactor.seconds() + READY
+        while True:
+            try:
+                status = await self._status(worker.name)
+                if status.get("history") == "available":
+                    return
+                why = f"its history: {status.get('history')}"
+            except NotAnswered as error:
+                why = str(error)
+            if self._reactor.seconds() > until:
+                raise ChildFailed(f"{worker.name}: {why}")
+            rest: Deferred[None] = Deferred()
+            self._reactor.callLater(0.1, rest.callback, None)
+            await rest
+
+    async def tell_balancer(self, workers: list[str]) -> None:
+        balancer_command(self.folder, self.settings, workers)
+        try:
+            await ask(self._reactor, self._reactor, balancer_control(self.folder), "/reload")
+        except NotAnswered:
+            # What it is started with the next time, too.
+            balancer_command(self.folder, self.settings, self.workers)
+            raise
+
+    async def clients(self, worker: str) -> int:
+        return int((await self._status(worker)).get("connections", 0))
+
+    def stop(self, worker: str) -> "Deferred[None]":
+        return self.crew.stop(worker)
+
+    # Ours
+
+    async def _begin(self) -> None:
+        if self._program is not None:
+            port = _free_port()
+            longest = int(dict(self.settings.servers).get("max-line", 0))
+            self._history = broker_address(self.folder, port)
+            command = broker_command(self.folder, self._program, port, longest)
+            await self._in_time(self.crew.start(BROKER, command, rb"Server is ready"))
+        workers = [self.start_worker() for _ in range(self.settings.workers)]
+        self.workers.extend(worker.name for worker in workers)
+        await gatherResults([self._in_time(worker) for worker in workers], consumeErrors=True)
+        command = balancer_command(self.folder, self.settings, self.workers)
+        balancer = self.crew.start(BALANCER, command, rb"listening on .*: balancer")
+        await self._in_time(balancer)
+        self.log.info(
+            "the cluster is ready: {workers} workers; how it is: echochat cluster status --data {data}",
+            workers=len(workers),
+            data=self.settings.data,
+        )
+
+    def _in_time(self, child: Child) -> "Deferred[None]":
+        late = partial(str.format, "{}: not ready within {:g} s", child.name, READY)
+        return in_time(child.ready, self._reactor, READY, late)
+
+    def _cannot_begin(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        first = error.subFailure if isinstance(error, FirstError) else failure
+        if not first.check(ChildFailed, OSError):
+            self.log.failure("the cluster could not be started", first)
+        if self.running:
+            self._fail(first.getErrorMessage())
+
+    async def _status(self, worker: str) -> dict[str, str]:
+        items, _ = await ask(self._reactor, self._reactor, worker_control(self.folder, worker), "/status")
+        return dict(item.split(": ", 1) for item in items if ": " in item)
+
+    def _rolled(self, _: None) -> None:
+        assert self._roll is not None
+        self.last_roll = f"{self._roll.done} of {self._roll.total} workers replaced"
+        self.log.info("rolled: {what}", what=self.last_roll)
+        self._roll = self._rolling = None
+
+    def _not_rolled(self, failure: Failure) -> None:
+        assert self._roll is not None
+        self.last_roll = f"given up after {self._roll.done} of {self._roll.total}: {failure.getErrorMessage()}"
+        self._roll = self._rolling = None
+        if failure.check(CancelledError):
+            return
+        if failure.check(RollFailed):
+            self.log.error("the roll was {what}", what=self.last_roll)
+        else:
+            self.log.failure("the roll failed", failure)
+
+    async def _stop(self) -> None:
+        for going_on in (self._beginning, self._rolling):
+            if going_on is not None:
+                going_on.cancel()
+        crew = self.crew
+        # Nobody comes in any more; whoever is in has a worker, which is not asked to do without its broker.
+        await crew.stop(BALANCER)
+        workers = [child.name for child in crew.children if child.name != BROKER]
+        await gatherResults([crew.stop(name) for name in workers])
+        await crew.stop(BROKER)
+        await self._ports.close()
+        self.folder.release()
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port

@@ -1,0 +1,295 @@
+"""
+A cluster on one machine as its operator meets it: real processes, a real broker.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+from typing import ClassVar
+
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from echochat.client.core import News
+from echochat.client.protocol import Client
+from tests.cluster.running import Cluster, reactor
+from tests.processes import DEADLINE, program_beside, start_program, start_server
+
+
+class ClusterCase(TestCase):
+    """
+    One cluster.
+    """
+
+    timeout = 120
+    workers: ClassVar[int] = 2
+
+    async def begin(self, *options: str) -> None:
+        """
+        Start it.
+        """
+        self.cluster = Cluster(self, *options, workers=self.workers)
+        await self.cluster.start()
+
+    def short_folder(self) -> str:
+        """
+        The path of a folder that sockets fit into.
+        """
+        folder = tempfile.mkdtemp(prefix="echochat-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    async def until_up(self, name: str, not_pid: int | None = None) -> int:
+        """
+        Wait until a process is up, and is another one than it was.
+        """
+        deadline = reactor.seconds() + DEADLINE
+        while True:
+            _, processes = await self.cluster.status()
+            process = processes.get(name)
+            if process is not None and process["state"] == "up" and process["pid"] != not_pid:
+                pid: int = process["pid"]
+                return pid
+            self.assertLess(reactor.seconds(), deadline, f"{name}: {process}")
+            await deferLater(reactor, 0.05)
+
+    async def until_published(self, client: Client, text: str) -> int:
+        """
+        Publish under a label until it is acknowledged.
+        """
+        deadline = reactor.seconds() + DEADLINE
+        while True:
+            try:
+                reply = await client.command("pub", "lobby", text, label=f"label-{text}")
+                return int(reply.rest.split()[1])
+            except Exception:
+                self.assertLess(reactor.seconds(), deadline)
+                await deferLater(reactor, 0.1)
+
+
+class ServingTests(ClusterCase):
+    """
+    One command, and people on different workers are in the same topics.
+    """
+
+    async def test_two_workers_talk(self) -> None:
+        """
+        Two connections go to two workers; what one publishes the other gets; the history is durable and the broker's.
+        """
+        await self.begin()
+        news: list[News] = []
+        first, second = await self.cluster.client(), await self.cluster.client(news.append)
+        await second.command("sub", "lobby")
+        _, processes = await self.cluster.status()
+        self.assertEqual([processes[name]["connections"] for name in ("w1", "w2")], [1, 1])
+        self.assertEqual([processes[name]["history"] for name in ("w1", "w2")], ["available"] * 2)
+        await first.command("pub", "lobby", "hello")
+        deadline = reactor.seconds() + DEADLINE
+        while not any("hello" in str(each) for each in news):
+            self.assertLess(reactor.seconds(), deadline, news)
+            await deferLater(reactor, 0.01)
+        self.assertEqual(await self.cluster.server.stop(), 0)
+
+    async def test_it_is_all_there_after_a_restart(self) -> None:
+        """
+        SIGTERM ends every process, with exit code 0; started again on the same folder the history is there.
+        """
+        await self.begin()
+        client = await self.cluster.client()
+        await client.command("pub", "lobby", "before")
+        pids = [process["pid"] for process in (await self.cluster.status())[1].values()]
+        self.assertEqual(await self.cluster.server.stop(), 0)
+        for pid in pids:
+            self.assertFalse(os.path.exists(f"/proc/{pid}"), pid)
+        output = self.cluster.server.output
+        order = [output.index(b"%s has ended" % name) for name in (b"balancer", b"w1", b"broker")]
+        self.assertEqual(order, sorted(order))
+        await self.cluster.start()
+        client = await self.cluster.client()
+        past = await client.command("history", "lobby")
+        self.assertEqual([item.text for item in past.items], ["before"])  # type: ignore[union-attr]  # Past
+        self.assertEqual(await self.cluster.server.stop(), 0)
+
+
+class DyingTests(ClusterCase):
+    """
+    Whatever process is killed, the others go on, and it comes back.
+    """
+
+    async def test_a_worker(self) -> None:
+        """
+        The clients of the others notice nothing; new ones are served at once.
+        """
+        await self.begin()
+        clients = [await self.cluster.client() for _ in range(2)]
+        pid = await self.cluster.pid("w1")
+        os.kill(pid, signal.SIGKILL)
+        await clients[0].closed()
+        self.assertEqual(await clients[1].echo("still here"), "STILL HERE")
+        newcomer = await self.cluster.client()
+        self.assertEqual(await newcomer.echo("me too"), "ME TOO")
+        await self.until_up("w1", pid)
+        self.assertEqual((await self.cluster.status())[1]["w1"]["restarts"], 1)
+
+    async def test_the_balancer(self) -> None:
+        """
+        Whoever is connected stays so, and new ones come in as soon as it is back.
+        """
+        await self.begin()
+        client = await self.cluster.client()
+        pid = await self.cluster.pid("balancer")
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(await client.echo("still here"), "STILL HERE")
+        await self.until_up("balancer", pid)
+        newcomer = await self.cluster.client()
+        self.assertEqual(await newcomer.echo("hello"), "HELLO")
+
+    async def test_the_broker(self) -> None:
+        """
+        Echo goes on, connections stay, publishing works again when it is back, and nothing acknowledged is gone.
+        """
+        await self.begin()
+        client = await self.cluster.client()
+        first = await self.until_published(client, "one")
+        pid = await self.cluster.pid("broker")
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(await client.echo("still here"), "STILL HERE")
+        await self.until_up("broker", pid)
+        second = await self.until_published(client, "two")
+        self.assertGreater(second, first)
+        past = await client.command("history", "lobby")
+        self.assertEqual([item.text for item in past.items], ["one", "two"])  # type: ignore[union-attr]  # Past
+
+    async def test_the_cluster_itself(self) -> None:
+        """
+        Killed with -9 it leaves no process behind, and can be started again on the same folder.
+        """
+        await self.begin()
+        pids = [process["pid"] for process in (await self.cluster.status())[1].values()]
+        self.assertEqual(await self.cluster.server.stop(signal.SIGKILL), -signal.SIGKILL)
+        deadline = reactor.seconds() + DEADLINE
+        while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+            self.assertLess(reactor.seconds(), deadline)
+            await deferLater(reactor, 0.05)
+        await self.cluster.start()
+        client = await self.cluster.client()
+        self.assertEqual(await client.echo("hello"), "HELLO")
+
+
+class RollingTests(ClusterCase):
+    """
+    All workers are replaced.
+    """
+
+    async def test_new_processes_for_old(self) -> None:
+        """
+        SIGHUP gives every worker a successor; there is one that serves at every moment, and the old ones end.
+        """
+        await self.begin()
+        before = (await self.cluster.status())[1]
+        client = await self.cluster.client()
+        self.cluster.server.send_signal(signal.SIGHUP)
+        await self.cluster.server.until(rb"rolled: 2 of 2 workers replaced")
+        await client.closed()
+        cluster, after = await self.cluster.status()
+        self.assertEqual(sorted(after), ["balancer", "broker", "w1.2", "w2.2"])
+        self.assertEqual(cluster["roll"], "2 of 2 workers replaced")
+        for name in ("broker", "balancer"):
+            self.assertEqual(after[name]["pid"], before[name]["pid"])
+        newcomer = await self.cluster.client()
+        self.assertEqual(await newcomer.echo("hello"), "HELLO")
+
+    async def test_one_that_cannot_start(self) -> None:
+        """
+        A configuration that no server starts with is told, and the old workers go on serving.
+        """
+        folder = self.mktemp()
+        os.mkdir(folder)
+        config, rules = (os.path.abspath(os.path.join(folder, name)) for name in ("cluster.toml", "rules.toml"))
+        with open(config, "w") as file:
+            file.write("")
+        await self.begin("--config", config)
+        client = await self.cluster.client()
+        with open(config, "w") as file:
+            file.write(f'rules = "{rules}"\n')
+        await self.cluster.tell("/reload")
+        await self.cluster.server.until(rb"the roll was given up after 0 of 2: w1\.2: .*rules")
+        self.assertEqual(await client.echo("hello"), "HELLO")
+        self.assertEqual(sorted((await self.cluster.status())[1]), ["balancer", "broker", "w1", "w2"])
+
+
+class RefusingTests(ClusterCase):
+    """
+    What is wrong is said in one line, and ends with exit code 1.
+    """
+
+    async def refusal(self, *options: str) -> str:
+        """
+        The line with which it ends.
+        """
+        server = start_server(self, *options, service="echochat-cluster")
+        self.assertEqual(await server.end(), 1)
+        complaints = [line for line in server.output.decode().splitlines() if line.startswith("echochat: ")]
+        self.assertEqual(len(complaints), 1, server.output)
+        return complaints[0]
+
+    async def test_options(self) -> None:
+        """
+        Options that make no sense.
+        """
+        self.assertIn("--workers is a whole number", await self.refusal("--workers", "0"))
+        self.assertIn("the workers get the sockets", await self.refusal("--listen", "tls:7443"))
+        self.assertIn("a broker is nats://", await self.refusal("--broker", "redis://here"))
+        self.assertIn("too long for sockets", await self.refusal("--data", "x" * 100))
+        self.assertIn("cannot be used", await self.refusal("--data", "/proc/nothing"))
+
+    async def test_a_folder_in_use(self) -> None:
+        """
+        Two clusters do not share a folder.
+        """
+        await self.begin()
+        said = await self.refusal("--data", str(self.cluster.folder))
+        self.assertIn(f"is in use by process {self.cluster.server.pid}", said)
+
+    async def test_a_port_in_use(self) -> None:
+        """
+        What a process of it complains of is the cluster's own complaint.
+        """
+        await self.begin()
+        said = await self.refusal(
+            "--data", self.short_folder(), "--workers", "1", "--listen", f"tcp:{self.cluster.port}:interface=127.0.0.1"
+        )
+        self.assertIn("balancer: cannot listen on", said)
+        said = await self.refusal("--data", self.short_folder(), "--workers", "1", "--auth", "argon2:/nowhere/accounts")
+        self.assertIn("w1: ", said)
+
+
+class OperatingTests(ClusterCase):
+    """
+    ``echochat cluster``
+    """
+
+    workers = 1
+
+    async def test_status_and_roll(self) -> None:
+        """
+        Tables for people, JSON for programs, and a roll that is waited for.
+        """
+        await self.begin()
+        echochat = program_beside("echochat")
+        assert echochat is not None
+        folder = str(self.cluster.folder)
+        shown = start_program(self, echochat, "cluster", "status", "--data", folder)
+        self.assertEqual(await shown.end(), 0)
+        for word in (b"broker", b"w1", b"balancer", b"up", b"available"):
+            self.assertIn(word, shown.output)
+        rolled = start_program(self, echochat, "cluster", "roll", "--data", folder)
+        self.assertEqual(await rolled.end(), 0)
+        self.assertIn(b"1 of 1 workers replaced\n", rolled.output)
+        json = start_program(self, echochat, "cluster", "status", "--data", folder, "--json")
+        self.assertEqual(await json.end(), 0)
+        self.assertIn(b'"w1.2"', json.output)
+        missing = start_program(self, echochat, "cluster", "status", "--data", self.mktemp())
+        self.assertEqual(await missing.end(), 1)
+        self.assertIn(b"cannot be reached", missing.output)
