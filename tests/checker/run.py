@@ -11,25 +11,19 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from echochat.client.outbox import Unconfirmed
-from echochat.client.outcomes import Refused
-from echochat.client.reconnecting import Closed, ReconnectingClient
-from echochat.client.subscription import Subscription
-from echochat.wire.answers import Event, Gap
-from tests.checker.ledger import Ledger, Verdict
+from tests.checker.crowd import Crowd
+from tests.checker.ledger import Verdict
 from tests.checker.weather import Weather
 from tests.history.powercut import cut
 from tests.processes import TWISTD, Server, start_server
 
 POWER_CUT: Final = (sys.executable, "-m", "tests.history.powercut", "twisted.scripts.twistd:run")
 CHECKOUT: Final = str(Path(__file__).parents[2])
-LONGEST_WAIT: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,15 +81,10 @@ class Run:
         self._path = os.path.abspath(test.mktemp())
         os.makedirs(self._path)
         self._database = os.path.join(self._path, "log.sqlite3")
-        self._topics = [f"topic-{number}" for number in range(plan.topics)]
-        self._publishing = True
         self._server: Server | None = None
         self._port = 0
         self._weather: Weather | None = None
-        self._clients: list[ReconnectingClient] = []
-        self._subscribers: dict[str, ReconnectingClient] = {}
-        self._followings: dict[tuple[str, str], Subscription] = {}
-        self.ledger = Ledger()
+        self._crowd: Crowd | None = None
         self.faults = Faults()
 
     async def judge(self) -> Verdict:
@@ -106,22 +95,17 @@ class Run:
         self._weather = Weather(self._reactor, self._port)
         listening = self._reactor.listenTCP(0, self._weather, interface="127.0.0.1")
         self._test.addCleanup(listening.stopListening)
-        self._relay = listening.getHost().port
-        publishers = [
-            Deferred.fromCoroutine(self._publish(f"publisher-{number}")) for number in range(self._plan.publishers)
-        ]
-        for number in range(self._plan.subscribers):
-            self._subscribe(f"subscriber-{number}")
+        endpoint = TCP4ClientEndpoint(self._reactor, "127.0.0.1", listening.getHost().port)
+        topics = [f"topic-{number}" for number in range(self._plan.topics)]
+        self._crowd = crowd = Crowd(self._reactor, self._random, endpoint, topics, self._plan.pace)
+        crowd.start(self._plan.publishers, self._plan.subscribers)
         while self.faults.kills < self._plan.kills:
             await self._next_fault()
-        self._publishing = False
-        await gatherResults(publishers, consumeErrors=True)
-        await self._catch_up()
-        for client in [*self._clients, *self._subscribers.values()]:
-            await client.close()
+        verdict = await crowd.finish(self._plan.patience)
+        self.faults.publishes_given_up = crowd.given_up
         assert self._server is not None
         await self._server.stop()
-        return self.ledger.judge()
+        return verdict
 
     # The server, and what is done to it
 
@@ -163,10 +147,9 @@ class Run:
         self._weather.half_open(self._random)
 
     async def _restart_subscriber(self) -> None:
+        assert self._crowd is not None
         self.faults.restarts_of_subscribers += 1
-        name = self._random.choice([*self._subscribers])
-        await self._subscribers.pop(name).close()
-        self._subscribe(name)
+        await self._crowd.restart_subscriber()
 
     async def _next_fault(self) -> None:
         await self._wait(self._random.uniform(0.02, 0.4))
@@ -180,81 +163,6 @@ class Run:
             self._restart_subscriber,
         ]
         await self._random.choice(choices)()
-
-    # The clients
-
-    def _client(self, name: str) -> ReconnectingClient:
-        endpoint = TCP4ClientEndpoint(self._reactor, "127.0.0.1", self._relay)
-        client = ReconnectingClient(endpoint, self._reactor, name=name, jitter=self._jitter)
-        client.start().addErrback(lambda _: None)
-        return client
-
-    def _jitter(self, low: float, high: float) -> float:
-        # A client that has failed for long waits for up to 20 s. Here the server is killed every other second, and most
-        # clients would never come to see it.
-        return self._random.uniform(low, min(high, LONGEST_WAIT))
-
-    async def _publish(self, name: str) -> None:
-        client = self._client(name)
-        self._clients.append(client)
-        acknowledged: list[Deferred[None]] = []
-        number = 0
-        while self._publishing:
-            number += 1
-            topic, text = self._random.choice(self._topics), f"{name} {number}"
-            self.ledger.publishing(topic, text)
-            acknowledged.append(client.publish(topic, text).addCallbacks(self._stored, self._given_up, (text,)))
-            await client.room(50)
-            await self._wait(self._random.expovariate(1 / self._plan.pace))
-        await gatherResults(acknowledged, consumeErrors=True)
-
-    def _given_up(self, failure: Failure) -> None:
-        # It was repeated for as long as the server remembers labels: it may be stored or not, and is told so.
-        failure.trap(Unconfirmed)
-        self.faults.publishes_given_up += 1
-
-    def _stored(self, position: int, text: str) -> None:
-        self.ledger.stored(text, position)
-
-    def _subscribe(self, name: str) -> None:
-        """
-        Follow all topics, from where this subscriber was when it was last there.
-        """
-        self._subscribers[name] = client = self._client(name)
-        for topic in self._topics:
-            sight = self.ledger.sight(name, topic)
-            last = max([sight.events[-1][0] if sight.events else 0, *(upto for _, upto in sight.gaps)])
-            before = self._followings.get((name, topic))
-            following = client.subscribe(topic, after=last, epoch=before.epoch if before is not None else None)
-            self._followings[name, topic] = following
-            Deferred.fromCoroutine(self._follow(name, topic, following)).addErrback(
-                lambda failure: failure.trap(Closed, CancelledError, Refused)
-            )
-
-    async def _follow(self, name: str, topic: str, following: Any) -> None:
-        sight = self.ledger.sight(name, topic)
-        async for item in following:
-            if isinstance(item, Event):
-                sight.events.append((item.position, item.text))
-            elif isinstance(item, Gap):
-                sight.gaps.append((item.after, item.upto))
-
-    async def _catch_up(self) -> None:
-        """
-        Wait until every subscriber has what was acknowledged last, or for long enough to say that it never will.
-        """
-        last = dict.fromkeys(self._topics, 0)
-        for text, position in self.ledger.acknowledged.items():
-            topic = self.ledger.published[text]
-            last[topic] = max(last[topic], position)
-        deadline = self._reactor.seconds() + self._plan.patience
-        while self._reactor.seconds() < deadline and not all(
-            self._has(self.ledger.sight(name, topic), last[topic]) for name in self._subscribers for topic in last
-        ):
-            await self._wait(0.05)
-
-    def _has(self, sight: Any, position: int) -> bool:
-        return bool(sight.events and sight.events[-1][0] >= position) or sight.excuses(position) or not position
 
     def _wait(self, seconds: float) -> Deferred[None]:
         return deferLater(self._reactor, seconds)

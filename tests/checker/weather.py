@@ -63,13 +63,14 @@ class Weather(Factory):
     Relays to a server's port.
 
     :param reactor: a real one.
-    :param port: the server's, on 127.0.0.1.
+    :param port: the server's.
+    :param host: where that is.
     """
 
     noisy = False
 
-    def __init__(self, reactor: Any, port: int) -> None:
-        self.server = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+    def __init__(self, reactor: Any, port: int, host: str = "127.0.0.1") -> None:
+        self.server = TCP4ClientEndpoint(reactor, host, port)
         self.pairs: list[tuple[_End, _End]] = []
 
     def buildProtocol(self, addr: object) -> _End:

@@ -151,6 +151,7 @@ class Nemesis:
     :param progress: how many events were acknowledged so far.
     :param clock: the reactor, or a ``Clock``.
     :ivar done: how many of each kind.
+    :ivar began: for each fault, its kind and when it began.
     :ivar recovery: for each fault, its kind and the seconds from its mending to the next acknowledgement.
     """
 
@@ -159,16 +160,25 @@ class Nemesis:
     progress: Callable[[], int]
     clock: Any = reactor
     done: Counter[str] = field(default_factory=Counter)
+    began: list[tuple[str, float]] = field(default_factory=list)
     recovery: list[tuple[str, float]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{name} {number}" for name, number in sorted(self.done.items()))
+        slowest = sorted(self.recovery, key=lambda each: -each[1])[:3]
+        late = ", ".join(f"{seconds:.1f} s ({name})" for name, seconds in slowest)
+        return f"{self.done.total()} faults: {kinds}; slowest to acknowledge again: {late}"
 
     async def torment(self, number: int) -> None:
         """
         :raises AssertionError: nothing was acknowledged for long after a fault.
         """
         kinds = {name: fault for part in self.parts for name, fault in part.kinds().items()}
-        while (left := number - self.done.total()) > 0:
+        upto = self.done.total() + number
+        while (left := upto - self.done.total()) > 0:
             for name in self.random.sample([*kinds], min(left, len(kinds))):
                 await deferLater(self.clock, self.random.uniform(0.1, 1.0))
+                self.began.append((name, self.clock.seconds()))
                 await kinds[name]()
                 self.done[name] += 1
                 self.recovery.append((name, await self.recovered(name)))

@@ -43,7 +43,7 @@ class ControlTests(TestCase):
 
     async def finish(self, patience: float = 30.0) -> Verdict:
         verdict = await self.control.finish(patience)
-        print(f"\n{self.network}: {verdict}; {dict(self.nemesis.done)}", flush=True)
+        print(f"\n{self.network}: {verdict}; {self.nemesis}", flush=True)
         return verdict
 
     async def test_faults(self) -> None:
