@@ -96,6 +96,12 @@ class Nats:
         """
         self._running.send_signal(signal.SIGCONT)
 
+    def has_messages(self) -> bool:
+        """
+        Whether its store has any.
+        """
+        return any(file.stat().st_size for file in (self._folder / "store").rglob("*.blk"))
+
     def empty_store(self) -> None:
         """
         Lose everything; while it does not run.

@@ -9,6 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from tests.broker.nats import Nats
 from tests.client.processes import Program
 from tests.client.test_topics import TopicTestCase
 from tests.processes import start_server
@@ -104,3 +105,32 @@ class HistoryCopyTests(TopicTestCase):
         self.assertIn(b"has other events of lobby", program.errors)
         self.assertEqual(len(program.errors.splitlines()), 1)
         self.assertTrue(os.path.exists(first))
+
+    async def test_to_a_broker_and_back(self) -> None:
+        """
+        To a broker everything but positions and epoch goes, also after a copy that was killed; back into a new file the
+        broker's positions are kept.
+        """
+        nats = await Nats(self).start()
+        await self.serve()
+        await self.run_client("pub", "lobby", text=b"".join(b"%d\n" % number for number in range(3_000)))
+        await self.run_client("pub", "@Alice", "for you")
+        await self.server.stop()
+        source, back = f"sqlite:{self.history}", f"sqlite:{os.path.abspath(self.mktemp())}"
+        program = self.start("history", "copy", source, nats.address)
+        # It has published something when the broker's store has a file with messages.
+        while not nats.has_messages():
+            await deferLater(IReactorTime(reactor), 0)
+        program.signal(signal.SIGKILL)
+        await program.ends()
+        await self.copy(source, nats.address)
+        program = await self.copy(source, nats.address)
+        self.assertIn(b"copied 0 events", program.output)
+        self.assertIn(b"3,001 were there already", program.output)
+        program = await self.copy(nats.address, back)
+        self.assertIn(b"copied 3,001 events of 2 topics", program.output)
+        self.history, listen = back.removeprefix("sqlite:"), f"tcp:{self.port}:interface=127.0.0.1"
+        self.server = start_server(self, "--history", back, "--listen", listen)
+        await self.server.port()
+        past = await self.run_client("history", "lobby", "--last", "5000")
+        self.assertEqual(self.texts(past.output), [str(number) for number in range(3_000)])

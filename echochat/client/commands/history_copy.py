@@ -29,15 +29,15 @@ Seconds in which a history has to become available.
 @click.option("--retain-age", type=click.FloatRange(1, 1e10), default=Retention().age, help="Seconds, of the target.")
 @click.option("--retain-size", type=click.IntRange(1 << 20, 1 << 50), default=Retention().size, help="Bytes.")
 @click.option("--retain-events", type=click.IntRange(1, 1_000_000_000), default=Retention().events, help="Of a topic.")
-def command(source: str, target: str, retain_age: float, retain_size: int, retain_events: int) -> None:
+@click.option("--history-replicas", "replicas", type=click.IntRange(1, 5), default=1, help="Brokers that keep it.")
+def command(source: str, target: str, retain_age: float, retain_size: int, retain_events: int, replicas: int) -> None:
     """
     Copy the history SOURCE into the history TARGET, each written as for a server's --history.
 
     Topics, order, times, names and texts are kept; positions, too, where an SQLite file is the target and has none
     beyond. The target has an epoch of its own: clients that come back are told of a gap, and given all of a topic.
     Servers must not use either meanwhile, unless it is one that they share; the source is not changed. Interrupted,
-    it can be run again, and goes on where it was. The --retain options are those with which a server will run on the
-    target.
+    it can be run again, and goes on where it was. The options are those with which a server will run on the target.
 
     The exit code is 0 when everything was copied.
     """
@@ -47,7 +47,8 @@ def command(source: str, target: str, retain_age: float, retain_size: int, retai
     if kind == "sqlite" and not os.path.isfile(path):
         # It would be made, and be empty.
         raise click.ClickException(f"{path} does not exist, or is not a file")
-    run_command(lambda reactor: _copy(reactor, source, target, Retention(retain_age, retain_size, retain_events)))
+    retention = Retention(retain_age, retain_size, retain_events)
+    run_command(lambda reactor: _copy(reactor, source, target, retention, replicas))
 
 
 class _Available:
@@ -95,11 +96,11 @@ class _Available:
                 raise CommandFailed(f"{name}: {history.status.unavailable}") from error
 
 
-async def _copy(reactor: Any, source: str, target: str, retention: Retention) -> None:
+async def _copy(reactor: Any, source: str, target: str, retention: Retention, replicas: int) -> None:
     histories: list[IHistory] = []
     try:
         for name, kept in ((source, EVERYTHING), (target, retention)):
-            history = from_string(name, reactor, kept)
+            history = from_string(name, reactor, kept, replicas=replicas)
             receiver = _Available()
             await history.open(receiver)
             histories.append(history)
