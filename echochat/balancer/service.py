@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
 from txaio.tx import make_logger
 
 from echochat.balancer.proxy import GRACE, ProxyFactory
 from echochat.daemon.control import ControlFactory
 from echochat.daemon.ports import Ports
+from echochat.daemon.serving import ServingService
 from echochat.net.gate import Gate
 
 
@@ -33,9 +33,9 @@ class Part(Protocol):
         """
 
 
-class BalancerService(Service):
+class BalancerService(ServingService):
     """
-    Listens on endpoints and relays connections until it is stopped.
+    Relays connections: see :class:`echochat.daemon.serving.ServingService`.
 
     :param reactor: on which to listen; a lean one or any other.
     :param factory: takes the connections.
@@ -61,71 +61,30 @@ class BalancerService(Service):
         control: tuple[str, ControlFactory] | None = None,
         others: Sequence[tuple[str, IProtocolFactory]] = (),
     ) -> None:
-        self.ports = Ports(reactor, fail)
+        super().__init__(reactor, factory, gate, endpoints, fail)
         self._others = Ports(reactor, fail)
         self._factory = factory
-        self._gate = gate
-        self._endpoints = endpoints
         self._parts = parts
         self._control = control
         self._status = others
-        self._has_begun = False
-        self._hurry: Deferred[None] = Deferred()
 
-    # Called by Twisted
+    # The steps of its life
 
-    def privilegedStartService(self) -> None:
-        super().privilegedStartService()
-        self._listen()
+    def listen_first(self) -> None:
+        if self._control is not None:
+            self._others.listen_for_operators(*self._control)
+        for endpoint, factory in self._status:
+            self._others.listen(endpoint, factory, partial(self._tell_what, endpoint, "status page"))
 
-    def startService(self) -> None:
-        super().startService()
-        # twist does not know the privileged part.
-        if not self._has_begun:
-            self._listen()
+    def begin(self) -> None:
         for part in self._parts:
             part.begin()
         self._gate.let_in()
 
-    def stopService(self) -> "Deferred[None]":
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+    def tell(self, endpoint: str, port: Any) -> None:
+        self._tell_what(endpoint, "balancer", port)
 
-    # Called by the process
-
-    def hurry(self) -> None:
-        """
-        Do not wait for connections any more while stopping.
-        """
-        if not self._hurry.called:
-            self._hurry.callback(None)
-
-    # Ours
-
-    def _listen(self) -> None:
-        self._has_begun = True
-        # Whoever comes before everything has begun waits.
-        self._gate.hold()
-        if self._control is not None:
-            self._others.listen_for_operators(*self._control)
-        for endpoint, factory in self._status:
-            self._others.listen(endpoint, factory, partial(self._tell, endpoint, "status page"))
-        for endpoint in self._endpoints:
-            self.ports.listen(endpoint, self._factory, partial(self._listening, endpoint))
-
-    def _listening(self, endpoint: str, port: Any) -> None:
-        self._gate.guard(port)
-        self._tell(endpoint, "balancer", port)
-
-    def _tell(self, endpoint: str, what: str, port: Any) -> None:
-        address = port.getHost()
-        host = getattr(address, "host", None)
-        if host is None:
-            self.log.info("listening on {endpoint}: {what}", endpoint=endpoint, what=what)
-        else:
-            self.log.info("listening on {host} port {port}: {what}", host=host, port=address.port, what=what)
-
-    async def _stop(self) -> None:
+    async def end(self) -> None:
         await self.ports.close()
         factory = self._factory
         seconds = factory.settings.drain
@@ -134,16 +93,26 @@ class BalancerService(Service):
             self.log.info(
                 "draining: {count} connections have {seconds:g} s", count=len(factory.connections), seconds=seconds
             )
-            await self._until_empty(seconds)
+            await self.until_empty(seconds)
         self._let_go()
         for connection in list(factory.connections.values()):
             connection.close("drained")
         # What is closed at once is gone in the next turn, unless the reactor is very busy.
-        await self._until_empty(GRACE)
+        await self.until_empty(GRACE)
         for part in reversed(self._parts):
             await maybeDeferred(part.end)
         factory.stop_timers()
         await self._others.close()
+
+    # Ours
+
+    def _tell_what(self, endpoint: str, what: str, port: Any) -> None:
+        address = port.getHost()
+        host = getattr(address, "host", None)
+        if host is None:
+            self.log.info("listening on {endpoint}: {what}", endpoint=endpoint, what=what)
+        else:
+            self.log.info("listening on {host} port {port}: {what}", host=host, port=address.port, what=what)
 
     def _let_go(self) -> None:
         """
@@ -151,18 +120,3 @@ class BalancerService(Service):
         """
         for connection in list(self._factory.connections.values()):
             connection.carrier.let_go()
-
-    async def _until_empty(self, seconds: float) -> None:
-        """
-        Wait until all connections have ended, the time is over, or somebody is in a hurry.
-        """
-        over: Deferred[None] = Deferred()
-        deadline = self._factory.clock.callLater(seconds, over.callback, None)
-        try:
-            await DeferredList([over, self._factory.when_empty(), self._hurry], fireOnOneCallback=True)
-        finally:
-            if deadline.active():
-                deadline.cancel()
-            if self._hurry.called:
-                # Each hurry is for one wait: the next one, when it comes before any.
-                self._hurry = Deferred()

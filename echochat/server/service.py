@@ -3,16 +3,14 @@ A server's life: listen, serve, drain, stop.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.daemon.control import ControlFactory
-from echochat.daemon.ports import Ports
+from echochat.daemon.serving import ServingService
 from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
 from echochat.net.tls import TlsPort
@@ -28,9 +26,9 @@ Seconds that the history has to close.
 """
 
 
-class EchoChatService(Service):
+class EchoChatService(ServingService):
     """
-    Listens on endpoints and serves connections until it is stopped.
+    Serves connections: see :class:`echochat.daemon.serving.ServingService`.
 
     :param reactor: on which to listen; a lean one or any other.
     :param factory: serves the connections.
@@ -54,57 +52,25 @@ class EchoChatService(Service):
         control: tuple[str, ControlFactory] | None = None,
         company: "Company | None" = None,
     ) -> None:
-        self.ports = Ports(reactor, fail)
+        super().__init__(reactor, factory, gate, endpoints, fail)
         self._factory = factory
-        self._gate = gate
-        self._endpoints = endpoints
         self._fail = fail
         self._control = control
         self._company = company
-        self._has_begun = False
-        self._hurry: Deferred[None] = Deferred()
 
-    # Called by Twisted
+    # The steps of its life
 
-    def privilegedStartService(self) -> None:
-        super().privilegedStartService()
-        self._listen()
-
-    def startService(self) -> None:
-        super().startService()
-        # twist does not know the privileged part.
-        if not self._has_begun:
-            self._listen()
-        if self._company is not None:
-            self._company.start()
-        self._factory.exchange.open().addCallbacks(self._open_doors, self._no_history)
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
-
-    # Called by the process
-
-    def hurry(self) -> None:
-        """
-        Do not wait for clients any more while stopping.
-        """
-        if not self._hurry.called:
-            self._hurry.callback(None)
-
-    # Ours
-
-    def _listen(self) -> None:
-        self._has_begun = True
-        # Whoever comes before the history is open waits, instead of being told that it is not.
-        self._gate.hold()
+    def listen_first(self) -> None:
         if self._control is not None:
             self.ports.listen_for_operators(*self._control)
-        for endpoint in self._endpoints:
-            self.ports.listen(endpoint, self._factory, partial(self._listening, endpoint))
 
-    def _listening(self, endpoint: str, port: Any) -> None:
-        self._gate.guard(port)
+    def begin(self) -> None:
+        if self._company is not None:
+            self._company.start()
+        # Whoever comes before the history is open waits.
+        self._factory.exchange.open().addCallbacks(self._open_doors, self._no_history)
+
+    def tell(self, endpoint: str, port: Any) -> None:
         address = port.getHost()
         host = getattr(address, "host", None)
         if host is None:
@@ -120,17 +86,7 @@ class EchoChatService(Service):
             "listening on {host} port {port}: try it with: {try_it}", host=host, port=address.port, try_it=try_it
         )
 
-    def _open_doors(self, _: None) -> "Deferred[None] | None":
-        if self._company is None:
-            self._gate.let_in()
-            return None
-        return self._company.ready().addCallback(lambda _: self._gate.let_in())
-
-    def _no_history(self, failure: Failure) -> None:
-        failure.trap(HistoryRefused)
-        self._fail(failure.getErrorMessage())
-
-    async def _stop(self) -> None:
+    async def end(self) -> None:
         await self.ports.close()
         factory = self._factory
         # Everybody is about to be told.
@@ -144,11 +100,11 @@ class EchoChatService(Service):
             )
             for connection in list(factory.connections):
                 connection.announce_drain(seconds)
-            await self._until_empty(seconds)
+            await self.until_empty(seconds)
         for connection in list(factory.connections):
             connection.leave()
         # Each connection is aborted when its grace is over; a little more than that cannot pass.
-        await self._until_empty(GRACE + 1)
+        await self.until_empty(GRACE + 1)
         for connection in list(factory.connections):
             connection.transport.abortConnection()
         factory.stop_timers()
@@ -160,20 +116,14 @@ class EchoChatService(Service):
             # What was acknowledged is on disk already. What was not has nobody who waits for it any more.
             self.log.error("the history did not close within {seconds:g} s: the disk hangs", seconds=CLOSING)
 
-    async def _until_empty(self, seconds: float) -> None:
-        """
-        Wait until all connections have ended, the time is over, or somebody is in a hurry.
-        """
-        if not self._factory.connections:
-            return
-        over: Deferred[None] = Deferred()
-        deadline = self._factory.clock.callLater(seconds, over.callback, None)
-        empty = self._factory.when_empty()
-        try:
-            await DeferredList([over, empty, self._hurry], fireOnOneCallback=True)
-        finally:
-            if deadline.active():
-                deadline.cancel()
-            if self._hurry.called:
-                # Each hurry is for one wait: the next one, when it comes before any.
-                self._hurry = Deferred()
+    # Ours
+
+    def _open_doors(self, _: None) -> "Deferred[None] | None":
+        if self._company is None:
+            self._gate.let_in()
+            return None
+        return self._company.ready().addCallback(lambda _: self._gate.let_in())
+
+    def _no_history(self, failure: Failure) -> None:
+        failure.trap(HistoryRefused)
+        self._fail(failure.getErrorMessage())
