@@ -16,9 +16,12 @@ class Interests:
     The topics of users, each once however many of a user's connections follow it.
 
     Guests are not counted: a guest is one connection, which may follow less than a user may.
+
+    :ivar most: how many each may follow; it may be changed at any time, and holds for what is followed from then on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_TOPICS) -> None:
+        self.most = most
         # By folded name: how many subscriptions there are of each topic.
         self._of: dict[str, dict[str, int]] = {}
 
@@ -29,8 +32,8 @@ class Interests:
         if person.kind == GUEST:
             return
         topics = self._of.get(fold_name(person.name), {})
-        if topic not in topics and len(topics) >= MOST_TOPICS:
-            raise CommandError("too-many", f"topics of a user, on all connections together: {MOST_TOPICS}")
+        if topic not in topics and len(topics) >= self.most:
+            raise CommandError("too-many", f"topics of a user, on all connections together: {self.most}")
 
     def begin(self, person: Person, topic: str) -> str | None:
         """

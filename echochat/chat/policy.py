@@ -2,15 +2,9 @@
 Who may do what, as far as the protocol itself decides it.
 """
 
-from typing import Final, Protocol
+from typing import Protocol
 
 from echochat.wire.names import fold_name
-
-GUEST_BURST: Final = 10.0
-GUEST_RATE: Final = 5.0
-"""
-What a guest from elsewhere may publish: so many at once, and so many a second.
-"""
 
 
 def canonical_topic(topic: str) -> str:

@@ -26,16 +26,27 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
     return read
 
 
+def amount(highest: float) -> Callable[[str], float]:
+    """
+    Read a number from 0 to ``highest``, fractions allowed.
+    """
+
+    def read(written: str) -> float:
+        number = _number(written)
+        if not 0 <= number <= highest:
+            raise ValueError(f"a number from 0 to {highest:g}")
+        return number
+
+    return read
+
+
 def seconds(highest: float) -> Callable[[str], float]:
     """
     Read a time in seconds: 0 to ``highest``, fractions allowed.
     """
 
     def read(written: str) -> float:
-        try:
-            number = float(written)
-        except ValueError:
-            number = -1.0
+        number = _number(written)
         if not 0 <= number <= highest:
             raise ValueError(f"seconds from 0 to {highest:g}")
         return number
@@ -75,3 +86,10 @@ def unix_endpoint(written: str) -> str:
     if len(os.fsencode(written.removeprefix("unix:").partition(":")[0])) > _LONGEST_PATH:
         raise ValueError(f"of the form unix:PATH, with a path of at most {_LONGEST_PATH} bytes")
     return written
+
+
+def _number(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError:
+        return -1.0

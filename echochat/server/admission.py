@@ -64,6 +64,7 @@ class Admission:
     :param rules: access rules.
     :param now: seconds of a clock that never jumps.
     :param is_banned: tells of a name whether an operator keeps it out.
+    :ivar attempts: how many logins may fail on one connection.
     """
 
     log = make_logger()
@@ -82,6 +83,7 @@ class Admission:
         self._rules = rules if rules is not None else AccessRules()
         self._throttle = LoginThrottle()
         self.is_banned = is_banned
+        self.attempts = ATTEMPTS
 
     @property
     def has_rules(self) -> bool:

@@ -6,6 +6,7 @@ comes out to the hub.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,6 +24,12 @@ from echochat.history.records import Stored, TopicState
 Done = Callable[[Sequence[int], Mapping[int, HistoryUnavailable]], None]
 """
 Called with the position of each draft, and with why those that have none were refused, by their index.
+"""
+
+
+MOST_SUBSCRIPTIONS: Final = 128
+"""
+Topics that a connection may follow, unless told.
 """
 
 
@@ -58,6 +65,7 @@ class Exchange:
     :ivar hub: delivers.
     :ivar interests: what users follow.
     :ivar let_all_resume: asks all clients that follow something to come again.
+    :ivar most_subscriptions: how many a connection may have.
     """
 
     log = make_logger()
@@ -67,6 +75,7 @@ class Exchange:
         self.history = history
         self.hub = Hub()
         self.interests = Interests()
+        self.most_subscriptions: int = MOST_SUBSCRIPTIONS
         self.counters = Counters()
         self.let_all_resume: Callable[[], None] = _nobody_is_here
         # By topic: how many subscriptions there are, or are about to be.

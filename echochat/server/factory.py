@@ -12,7 +12,7 @@ from txaio.tx import make_logger
 
 from echochat.chat.people import People
 from echochat.chat.person import Commons
-from echochat.chat.policy import GUEST_BURST, GUEST_RATE, Allowance
+from echochat.chat.policy import Allowance
 from echochat.chat.session import Session
 from echochat.net.closing import Closer
 from echochat.net.deadlines import Deadlines
@@ -91,6 +91,7 @@ class EchoChatFactory(Factory):
         self._made = 0
         self.refusals = 0
         self._empty: list[Deferred[None]] = []
+        self._apply_limits()
 
     # Called by Twisted
 
@@ -104,11 +105,19 @@ class EchoChatFactory(Factory):
             return self._refuse(Err("too-many", explanation))
         self._made += 1
         remote = is_remote(addr)
-        allowance = Allowance(GUEST_BURST, GUEST_RATE, self.clock.seconds()) if remote else None
-        session = Session(self.commons, LineReader(self.settings.max_line), TelnetFilter(), allowance)
+        session = Session(
+            self.commons, LineReader(self.settings.max_line), TelnetFilter(), self._allowance() if remote else None
+        )
         protocol = EchoChatProtocol(self._made, session, source, remote)
         protocol.factory = self
         return protocol
+
+    def _allowance(self) -> Allowance | None:
+        """
+        What one who stays a guest may publish.
+        """
+        burst, rate = self.settings.guest_burst, self.settings.guest_rate
+        return Allowance(burst, rate, self.clock.seconds()) if rate else None
 
     def _refuse(self, why: Err | Bye) -> Protocol:
         return _Refusal(self, why) if self.refusals < MOST_REFUSALS else _Rebuff()
@@ -182,6 +191,12 @@ class EchoChatFactory(Factory):
         self.stall.seconds = settings.stall
         self._addresses.most = settings.per_address
         self.commons.guests = settings.guests or "yes"
+        self._apply_limits()
+
+    def _apply_limits(self) -> None:
+        self.exchange.most_subscriptions = self.settings.subscriptions
+        self.exchange.interests.most = self.settings.user_topics
+        self.admission.attempts = self.settings.login_attempts
 
     def look_again(self) -> None:
         """

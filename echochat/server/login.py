@@ -12,7 +12,7 @@ from txaio.tx import make_logger
 
 from echochat.chat.effects import Close, LogIn, Renamed, UseToken
 from echochat.chat.session import Session
-from echochat.server.admission import ATTEMPTS, Admission, Admitted, LoginFailed
+from echochat.server.admission import Admission, Admitted, LoginFailed
 from echochat.wire.answers import Bye, Err, Ok
 from echochat.wire.commands import CommandError
 
@@ -109,13 +109,13 @@ class Login:
             admitted = await self._check(wish)
         except LoginFailed as error:
             self._session.person.failures += 1
-            is_over = self._session.person.failures >= ATTEMPTS
+            is_over = self._session.person.failures >= self._admission.attempts
             if is_over:
                 # Before the reply: with it the next line's turn comes, and that may be one more attempt.
                 self._session.take_no_more()
             self._reply(wish, Err(error.code, error.explanation, wish.label).encode())
             if is_over:
-                bye = Bye("login-failures", f"{ATTEMPTS} logins failed on this connection")
+                bye = Bye("login-failures", f"{self._session.person.failures} logins failed on this connection")
                 self._applicant.dismiss(Close("logins failed", bye))
         except CommandError as error:
             self._reply(wish, Err(error.code, error.explanation, wish.label).encode())

@@ -29,7 +29,6 @@ from echochat.server.subscription import Outlet, ReadingTurns, Subscription
 from echochat.wire.answers import Err, Gap, Here, Ok, TopicLine
 from echochat.wire.commands import CommandError
 
-MOST_SUBSCRIPTIONS: Final = 128
 MOST_LISTED: Final = 10_000
 """
 Topics, and followers of a topic, that are listed: the answer is made in one turn, and has to be held.
@@ -174,8 +173,9 @@ class Participant:
     # Ours: what asks the history
 
     def _subscribe(self, wish: Subscribe) -> None:
-        if len(self._subscriptions) >= MOST_SUBSCRIPTIONS and self._find(wish.topic) is None:
-            explanation = f"subscriptions of a connection: {MOST_SUBSCRIPTIONS}"
+        most = self._exchange.most_subscriptions
+        if len(self._subscriptions) >= most and self._find(wish.topic) is None:
+            explanation = f"subscriptions of a connection: {most}"
             self._session.replies.fill(wish.slot, Err("too-many", explanation, wish.label).encode())
             return
         self._ask(self._locate(wish), wish.slot, wish.label)

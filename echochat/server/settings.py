@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from echochat.daemon.readers import one_of, seconds, text, unix_endpoint, whole
+from echochat.chat.interests import MOST_TOPICS
+from echochat.daemon.readers import amount, one_of, seconds, text, unix_endpoint, whole
 from echochat.daemon.settings import Setting, read_settings
 from echochat.history.records import Retention
 from echochat.wire.lines import MAX_LINE
@@ -69,6 +70,19 @@ SETTINGS: Final = (
         "What those may do who have not logged in: yes: everything; echo: messages and harmless commands; "
         "no: only log in. [default: yes; no with --auth or --tokens]",
     ),
+    Setting("guest-burst", whole(1, 1_000_000), "What a guest from another machine may publish at once. [default: 10]"),
+    Setting(
+        "guest-rate",
+        amount(1e6),
+        "What such a guest may publish a second, in the long run; 0: there is no limit for guests. [default: 5]",
+    ),
+    Setting("subscriptions", whole(1, 1_000_000), "How many topics a connection may follow. [default: 128]"),
+    Setting(
+        "user-topics",
+        whole(1, 100_000_000),
+        "How many topics somebody who has logged in may follow, on all connections together. [default: 1000]",
+    ),
+    Setting("login-attempts", whole(1, 1_000), "Failed logins after which a connection is closed. [default: 3]"),
     Setting("tokens", text, "The key of signed tokens: a file that `echochat token --new-key` made, or a public key."),
     Setting("rules", text, "Access rules, a TOML file: what they do not allow is denied."),
     Setting("control", unix_endpoint, "A UNIX socket for the operator's commands, as unix:PATH. [default: none]"),
@@ -101,6 +115,11 @@ class ServerSettings:
     stall: float = 30.0
     drain: float = 5.0
     guests: str | None = None
+    guest_burst: int = 10
+    guest_rate: float = 5.0
+    subscriptions: int = 128
+    user_topics: int = MOST_TOPICS
+    login_attempts: int = 3
     tokens: str | None = None
     rules: str | None = None
     control: str | None = None

@@ -4,7 +4,6 @@ Tests for :mod:`echochat.chat.interests`.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.chat import interests
 from echochat.chat.interests import Interests
 from echochat.chat.person import Person
 from echochat.wire.commands import CommandError
@@ -17,8 +16,7 @@ class InterestsTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        self.patch(interests, "MOST_TOPICS", 2)
-        self.interests = Interests()
+        self.interests = Interests(2)
 
     def person(self, name: str, kind: str = "password") -> Person:
         person = Person(make_commons(), None)

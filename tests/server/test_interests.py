@@ -2,7 +2,7 @@
 How much a user may follow, on all connections together.
 """
 
-from echochat.chat import interests
+from echochat.server.settings import ServerSettings
 from tests.server.house import HouseTestCase, Visitor
 
 ALICE = {"alice": "right"}
@@ -14,8 +14,7 @@ class InterestsTests(HouseTestCase):
     """
 
     def setUp(self) -> None:
-        self.patch(interests, "MOST_TOPICS", 3)
-        self.open(ALICE, guests="yes")
+        self.open(ALICE, guests="yes", settings=ServerSettings(user_topics=3))
 
     def follow(self, *topics: str, name: str = "alice") -> Visitor:
         """
