@@ -101,13 +101,17 @@ class Conversation:
             return
         text = line[1:] if line.startswith("/") else line
         if self.topic is not None:
-            if not self._client.is_connected:
-                self._view.show(("class:quiet", f"-- to be said when the server is back: {text}"))
+            self._say_later(text)
             # It is shown when it comes back as an event, in its place among the others.
             await self._client.publish(self.topic, text)
             return
+        self._say_later(text)
         self.leaving = self.leaving or "CLOSE SOCKET" in text
         self._view.show(("", await self._client.echo(text)))
+
+    def _say_later(self, text: str) -> None:
+        if not self._client.is_connected:
+            self._view.show(("class:quiet", f"-- to be said when the server is back: {text}"))
 
     async def _ask(self, command: Command) -> None:
         self._show_reply(await self._client.command(command.verb, *([command.rest] if command.rest else [])))

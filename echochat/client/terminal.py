@@ -45,7 +45,7 @@ async def chat_in_terminal(
     """
     Talk to a server until the user or the server has had enough.
 
-    :raises CommandFailed: the server cannot be reached, or went away while nothing was joined that would be resumed.
+    :raises CommandFailed: the server cannot be reached at first, or will not have this user any more.
     """
     terminal = _Terminal(reactor, server, name, credentials)
     talking = asyncio.ensure_future(terminal.run())
@@ -163,7 +163,7 @@ class _Terminal:
             return
         if self._conversation.leaving:
             self.leave()
-        elif not self._conversation.topics or isinstance(status.why, Stopped):
+        elif isinstance(status.why, Stopped):
             self._fail(f"{self._server.name} is gone: {status.why}")
         elif self._was_connected and not self._is_lost:
             self._is_lost = True

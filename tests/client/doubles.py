@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IReactorTCP, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
@@ -41,6 +42,9 @@ class EchoLines(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         text = line.decode()
         if self.factory.mute:
+            waiting, self.factory.waiting = self.factory.waiting, []
+            for each in waiting:
+                each.callback(text)
             return
         if not text.startswith("/"):
             self._message(text)
@@ -104,8 +108,17 @@ class EchoLinesFactory(Factory):
     def __init__(self) -> None:
         self.connections: list[EchoLines] = []
         self.mute = False
+        self.waiting: list[Deferred[str]] = []
         self.refusals: dict[str, Err] = {}
         self.events: list[Event] = []
+
+    def unanswered(self) -> "Deferred[str]":
+        """
+        Wait for the next line that is not answered.
+        """
+        heard: Deferred[str] = Deferred()
+        self.waiting.append(heard)
+        return heard
 
     def publish(self, topic: str, name: str, text: str) -> None:
         """

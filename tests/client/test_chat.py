@@ -293,12 +293,21 @@ class TerminalTests(DoubleTestCase):
 
     async def test_server_goes(self) -> None:
         """
-        A server that goes while a line is being typed is told, and it is a failure.
+        A server that goes is waited for, with nothing joined, too: what had no answer yet is told as not done, and is
+        not said again; what is typed then is answered when the server is back.
         """
         client = await self.started()
-        self.factory.connections[0].transport.loseConnection()
-        self.assertEqual(await client.ends(), 1)
-        self.assertIn(f"echochat: {self.address} is gone".encode(), client.output)
+        self.factory.mute = True
+        client.types(b"first\r")
+        self.assertEqual(await self.factory.unanswered(), "first")
+        self.factory.mute = False
+        self.factory.connections.pop().transport.abortConnection()
+        await client.says(rb"not done: .*-- connected to .* again")
+        client.types(b"second\r")
+        await client.says(rb"SECOND")
+        self.assertNotIn(b"FIRST", client.output)
+        client.types(b"\x04")
+        self.assertEqual(await client.ends(), 0)
 
     async def test_topic(self) -> None:
         """
