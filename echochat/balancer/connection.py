@@ -11,6 +11,7 @@ from txaio.tx import make_logger
 
 from echochat.balancer.backends import Backend, Lease
 from echochat.balancer.routes import NoBackend
+from echochat.wire.hello import HANDSHAKE, server_name
 
 AT_ONCE = 1.0
 """
@@ -37,6 +38,7 @@ class Connection:
     :ivar lease: counts it against its backend; None: it has none yet.
     :ivar began: when it came, in seconds of the factory's clock.
     :ivar joined: when its backend had it; None: not yet.
+    :ivar server_name: what the client wants to talk to, as its TLS says; empty: it does not, or not yet.
     """
 
     log = make_logger()
@@ -56,6 +58,7 @@ class Connection:
         "joined",
         "lease",
         "number",
+        "server_name",
     )
 
     carrier: Any  # a Carrier; routes know of which kind
@@ -68,6 +71,7 @@ class Connection:
         self.lease: Lease | None = None
         self.began: float = factory.clock.seconds()
         self.joined: float | None = None
+        self.server_name = ""
         self._cause = ""
         self._tried: tuple[Backend, ...] = ()
         self._seen = 0
@@ -167,6 +171,13 @@ class Connection:
             self.close("idle")
 
     # Called by the carrier
+
+    def hear(self, first: bytes) -> None:
+        """
+        The first bytes of what the client says.
+        """
+        if first[0] == HANDSHAKE:
+            self.server_name = server_name(first)
 
     def begin(self) -> None:
         """

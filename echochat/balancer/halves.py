@@ -9,18 +9,11 @@ a producer is taken away before a side is closed; and every close has a deadline
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import (
-    IAddress,
-    IHalfCloseableDescriptor,
-    IHalfCloseableProtocol,
-    IPushProducer,
-    ISSLTransport,
-)
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from echochat.balancer.connection import Connection
+from echochat.balancer.half import Half
 
 MOST_HELD: Final = 65_536
 """
@@ -32,92 +25,6 @@ SILENT_END: Final = 1.0
 Seconds that the attempt to connect goes on for a client that has closed and sent nothing. That may be one that only
 wants to hear what the server says first; one that has left looks the same.
 """
-
-
-@implementer(IHalfCloseableProtocol, IPushProducer)
-class Half(Protocol):
-    """
-    One side of a connection.
-
-    :ivar name: what to call its peer in the log.
-    :ivar received: bytes.
-    :ivar has_ended: its peer sends nothing more.
-    :ivar is_gone: its connection is lost.
-    """
-
-    transport: Any
-
-    pair: "Halves"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.received = 0
-        self.has_ended = False
-        self.is_gone = False
-        self.other: Half | None = None
-
-    # Called by Twisted
-
-    def dataReceived(self, data: bytes) -> None:
-        other = self.other
-        if other is None:
-            self.pair.hold(data)
-        elif not other.is_gone:
-            self.received += len(data)
-            other.transport.write(data)
-
-    def readConnectionLost(self) -> None:
-        if not self.has_ended:
-            self.has_ended = True
-            self.pair.ended(self)
-        else:
-            self.pair.factory.closer.finish(self.transport)
-
-    def writeConnectionLost(self) -> None:
-        """
-        Our half is closed, as we asked.
-        """
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.is_gone = True
-        self.pair.lost(self, reason)
-
-    # Called by the other side's transport
-
-    def pauseProducing(self) -> None:
-        if not self.is_gone:
-            self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        # Reading where the end has been read would find the end again.
-        if not self.is_gone and not self.has_ended:
-            self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """
-        The other side is lost: :meth:`Halves.lost` knows how, and closes this one accordingly.
-        """
-
-    # Called by the halves
-
-    def finish_writing(self) -> None:
-        """
-        Send what is buffered, and then the end.
-        """
-        transport: Any = self.transport
-        half_closes = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
-        if not half_closes:
-            # TLS has no half-close here: this sends close_notify, and what the peer still sends is forwarded.
-            self.pair.factory.closer.close(transport, False)
-            return
-        transport.unregisterProducer()
-        transport.loseWriteConnection()
-
-    def close(self) -> None:
-        """
-        Send what is buffered, and close.
-        """
-        self.pair.factory.closer.close(self.transport, self.has_ended)
 
 
 class ClientHalf(Half):
@@ -132,6 +39,8 @@ class ClientHalf(Half):
     def connectionMade(self) -> None:
         connection = Connection(self._factory, self._factory.next_number(), self.transport.getPeer())
         connection.carrier = Halves(connection, self)
+        # The handshake is over: there is no connection here before that.
+        connection.server_name = getattr(self.transport, "server_name", "")
         connection.begin()
 
 
@@ -162,6 +71,15 @@ class Halves:
         self._held.append(data)
         if sum(map(len, self._held)) >= MOST_HELD:
             self._client.transport.pauseProducing()
+
+    # Called by both sides
+
+    def hear_first(self, half: Half, data: bytes) -> None:
+        """
+        The first bytes that are passed on.
+        """
+        if half is self._client and not self._connection.server_name:
+            self._connection.hear(data)
 
     # Called by the route
 

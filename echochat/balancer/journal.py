@@ -28,6 +28,7 @@ class Ended(NamedTuple):
     :ivar backend: the backend's name.
     :ivar seconds: how long it lasted.
     :ivar cause: why it ended.
+    :ivar server_name: what the client wanted to talk to, as its TLS said; empty: it did not, or had none.
     """
 
     number: int
@@ -37,10 +38,12 @@ class Ended(NamedTuple):
     cause: str
     bytes_in: int
     bytes_out: int
+    server_name: str = ""
 
     def __str__(self) -> str:
+        name = f" for {self.server_name}" if self.server_name else ""
         return (
-            f"connection {self.number} from {in_words(self.address)} to {self.backend} ended after "
+            f"connection {self.number} from {in_words(self.address)}{name} to {self.backend} ended after "
             f"{self.seconds:.3f} s: {self.cause}; {self.bytes_in} bytes in, {self.bytes_out} bytes out"
         )
 

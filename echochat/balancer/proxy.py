@@ -129,6 +129,7 @@ class ProxyFactory(Factory):
                 cause,
                 bytes_in,
                 bytes_out,
+                connection.server_name,
             )
         )
         if not self.connections:

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory
 
 from echochat.balancer.backends import Backend
 from echochat.balancer.connection import Connection
-from echochat.balancer.halves import Half
+from echochat.balancer.half import Half
 from echochat.balancer.sockets import Sockets
 from echochat.net.endpoints import client_endpoint
 from echochat.net.lean import LeanReactor

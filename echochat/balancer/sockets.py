@@ -15,7 +15,8 @@ from typing import Any
 from twisted.internet.interfaces import IAddress
 
 from echochat.balancer.connection import Connection
-from echochat.balancer.halves import SILENT_END, Half, Halves
+from echochat.balancer.half import Half
+from echochat.balancer.halves import SILENT_END, Halves
 from echochat.daemon.ports import KEEPALIVE_IDLE
 from echochat.net.lean.endings import Ending
 from echochat.net.lean.ends import End
@@ -62,6 +63,7 @@ class Sockets:
             self._wait_no_more()
         self._server = server = End(self._port.reactor, connected, self)
         self._client.join(server, first)
+        self._client.look_once(self._connection.hear)
         if server.is_open:
             self.factory.young.set(self)
 

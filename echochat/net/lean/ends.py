@@ -27,6 +27,7 @@ list of ends that are not finished).
 import select
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from echochat.net.lean.endings import Ending, Owner, Writing
@@ -139,6 +140,20 @@ class End(Ending):
         self.arm()
         other.arm()
 
+    def look_once(self, look: Callable[[bytes], object]) -> None:
+        """
+        Show somebody the first chunk that comes, unless something else is to be considered with it. After that it is as
+        if nobody had looked.
+        """
+        if self._pass_on is not None:
+            # What is looked for should not be cut off.
+            self._most = SMALL
+            self._pass_on = partial(self._show, look)
+
+    def is_over(self) -> None:
+        self._pass_on = None
+        super().is_over()
+
     def part(self) -> None:
         self._pass_on = None
         super().part()
@@ -154,6 +169,12 @@ class End(Ending):
         self._ask(events)
 
     # Ours
+
+    def _show(self, look: Callable[[bytes], object], data: bytes, flags: int) -> int:
+        assert self.other is not None
+        self._most, self._pass_on = FEW, self.other._send
+        look(data)
+        return self._pass_on(data, flags)
 
     def _read_otherwise(self) -> None:
         """

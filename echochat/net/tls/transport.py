@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from echochat.net.tls.names import certificate_name
 from echochat.net.tls.reasons import TlsFailed, cause_in_words
+from echochat.wire.hello import as_name
 
 _RECORDS: Final = 1 << 15
 """
@@ -91,6 +92,14 @@ class TlsTransport(TLSMemoryBIOProtocol):
             return None
         certificate = self._tlsConnection.get_peer_certificate(as_cryptography=True)
         return None if certificate is None else certificate_name(certificate)
+
+    @property
+    def server_name(self) -> str:
+        """
+        The name that the client asked for in the handshake, in small letters; empty: none that could be one.
+        """
+        asked = self._tlsConnection.get_servername() if self._tlsConnection is not None else None
+        return as_name(asked or b"")
 
     # Called by the handshake
 
