@@ -38,7 +38,7 @@ class ReadmeTests(TestCase):
         Start what stands in the README, with the programs of this environment.
         """
         name, *words = command.replace("\\\n", " ").removesuffix(" &").split()
-        program = {"twistd": TWISTD, "echochat": ECHOCHAT}[name]
+        program = {"twistd": TWISTD, ".venv/bin/echochat": ECHOCHAT}[name]
         environment = {"PYTHONPATH": str(_ROOT), "TERM": "xterm"}
         return start_program(self, *program, *words, environment=environment, directory=self.folder, terminal=terminal)
 
