@@ -53,10 +53,9 @@ class Rebalancing:
         # None: not looked yet. At the start nobody has joined.
         self._stay = stay
         self._serving: set[Backend] | None = None
-        # Those that have joined last, and those that were asked for them: until all of these have been asked it does
-        # not matter, and after that nobody is left to stay.
+        # Those that have joined last, and those that were asked for them.
         self._joined: set[Backend] = set()
-        self._asked: list[Backend] = []
+        self._asked: set[Backend] = set()
 
     def look(self) -> None:
         """
@@ -71,7 +70,9 @@ class Rebalancing:
             return
         joined = [each for each in serving if each not in before]
         if joined:
-            self._joined, self._asked = set(joined), []
+            self._joined.update(joined)
+            # What is under way for one that has joined before goes on beside this.
+            self._asked.intersection_update(serving)
             self._rebalance(serving, ", ".join(each.name for each in joined))
 
     # Ours
@@ -83,14 +84,14 @@ class Rebalancing:
         """
         gone = [each.name for each in self._joined if each not in serving]
         self._joined.intersection_update(serving)
-        asked, self._asked = self._asked, []
-        for backend in asked:
-            # Others are drained by an operator, or down.
-            if backend in serving and self._stay(backend) is not None:
-                self.log.info(
-                    "backend {gone} is gone again: {name} keeps the rest", gone=", ".join(gone), name=backend.name
-                )
-        if asked and self._joined and self._is_wanted():
+        asked, self._asked = self._asked, set()
+        # Others are drained by an operator, or down. Where everybody has been asked there is nothing to call off.
+        called_off = [each for each in serving if each in asked and self._stay(each) is not None]
+        for backend in called_off:
+            self.log.info(
+                "backend {gone} is gone again: {name} keeps the rest", gone=", ".join(gone), name=backend.name
+            )
+        if called_off and self._joined and self._is_wanted():
             self._rebalance(serving, ", ".join(each.name for each in self._joined))
 
     def _rebalance(self, serving: list[Backend], joined: str) -> None:
@@ -105,7 +106,7 @@ class Rebalancing:
                     active=backend.active,
                     count=count,
                 )
-                self._asked.append(backend)
+                self._asked.add(backend)
                 self._move(backend, count, self._seconds())
 
 

@@ -84,13 +84,14 @@ class RebalancingTests(SynchronousTestCase):
             self.pool, self.move, lambda each: each.may_serve, lambda: self.wanted, lambda: 30.0, self.stay
         )
         self.stayed: list[str] = []
+        self.is_under_way = True
 
     def move(self, backend: Backend, count: int, seconds: float) -> None:
         self.moved.append((backend.name, count, seconds))
 
-    def stay(self, backend: Backend) -> str:
+    def stay(self, backend: Backend) -> str | None:
         self.stayed.append(backend.name)
-        return "they stay"
+        return "they stay" if self.is_under_way else None
 
     def named(self, name: str) -> Backend:
         """
@@ -144,6 +145,41 @@ class RebalancingTests(SynchronousTestCase):
         self.pool.set_down(self.named("a"))
         self.rebalancing.look()
         self.assertEqual((len(self.stayed), len(self.moved)), (4, 5))
+
+    def test_second_newcomer(self) -> None:
+        """
+        When another one joins meanwhile, what is under way for the first is still called off when that is gone.
+        """
+        self.add("a", 100)
+        self.rebalancing.look()
+        first = self.add("b", 0)
+        self.rebalancing.look()
+        for _ in range(40):
+            # It has most of its share already.
+            self.pool.count(first, 0.0)
+        self.named("a").active = 50
+        self.add("c", 50)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [("a", 50, 30)])
+        self.pool.remove(first)
+        self.rebalancing.look()
+        self.assertEqual(self.stayed, ["a"])
+
+    def test_newcomer_is_gone_later(self) -> None:
+        """
+        When everybody has been asked, one that goes down is a backend as any other: nobody moves because of that.
+        """
+        self.add("a", 100)
+        self.rebalancing.look()
+        newcomer = self.add("b", 0)
+        self.add("c", 0)
+        self.rebalancing.look()
+        self.assertEqual(self.moved, [("a", 67, 30)])
+        self.is_under_way = False
+        self.pool.set_down(newcomer)
+        self.rebalancing.look()
+        self.rebalancing.look()
+        self.assertEqual((self.stayed, len(self.moved)), (["a"], 1))
 
     def test_tolerance(self) -> None:
         """
