@@ -4,7 +4,6 @@ standard input. So many connections send it at once; when all have been answered
 and they stay until standard input ends.
 """
 
-import selectors
 import socket
 import sys
 
@@ -13,21 +12,16 @@ def flood(port: int, number: int) -> None:
     """
     Connect so often, and log in on all connections at once.
     """
-    waiting = selectors.DefaultSelector()
     connections = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(number)]
     print("connected", flush=True)
     # The whole line is read: a secret is on no command line.
     login = sys.stdin.buffer.readline()
     for connection in connections:
         connection.sendall(login)
-        waiting.register(connection, selectors.EVENT_READ, connection)
-    admitted = slowed = 0
-    while waiting.get_map():
-        for key, _ in waiting.select(30):
-            answer = key.data.recv(4096)
-            waiting.unregister(key.fileobj)
-            admitted += answer.startswith(b"/ok login ")
-            slowed += answer.startswith(b"/err slow-down ")
+    # One after the other, and asleep until each has come.
+    answers = [connection.recv(4096) for connection in connections]
+    admitted = sum(answer.startswith(b"/ok login ") for answer in answers)
+    slowed = sum(answer.startswith(b"/err slow-down ") for answer in answers)
     print(f"admitted {admitted}, told to slow down {slowed}", flush=True)
     sys.stdin.buffer.read()
 

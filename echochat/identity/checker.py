@@ -70,6 +70,13 @@ class AccountsChecker:
         """
         self._accounts = read_accounts(self.path)
 
+    @property
+    def is_full(self) -> bool:
+        """
+        Whether so many logins are being checked that no more are taken.
+        """
+        return self._hashing.is_full
+
     def has(self, name: str) -> bool:
         """
         Tell whether there is an account of this name, in any letter case.

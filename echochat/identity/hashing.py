@@ -1,40 +1,40 @@
 """
-Checking passwords beside the reactor: on threads of its own, with a bounded queue.
+Checking passwords beside the reactor: in processes of their own, with a bounded queue.
 
-A check takes 26 ms of a processor. On the reactor's thread it would stop everybody; in the reactor's thread pool it
+A check takes 20 ms of a processor. On the reactor's thread it would stop everybody; in the reactor's thread pool it
 would stand in the way of name look-ups, and a flood of logins would fill its queue without end.
+
+Rejected: threads. A thread takes the interpreter's lock between two checks, and the 19 MiB of each are given to and
+taken from the server's own memory, for which the kernel interrupts the reactor's thread. And it cannot give way to the
+others as a process can: interrupted while it has the lock, it stops the whole server.
 """
 
 import os
-import sys
-import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.cred.error import LoginDenied
-from twisted.internet.defer import Deferred, fail
-from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.defer import Deferred, fail, gatherResults
+from txaio.tx import make_logger
 
-from echochat.identity.passwords import verify
+from echochat.identity.hasher import Hasher, HasherGone, employ
 
-THREADS: Final = max(1, min(2, (os.cpu_count() or 2) - 1))
+HASHERS: Final = max(1, min(2, (os.cpu_count() or 2) - 1))
 """
-One fewer than there are processors, and two at most: one processor is left to the reactor's thread. With two on two
-processors, 500 logins at once took the 99th percentile of an echo from 0.2 ms to 0.8 - 5 ms, with one to 0.3 - 1 ms.
-
-Rejected: the idle scheduling class, with which a check gives way at once (0.4 ms). A thread of that class which is
-interrupted while it has the interpreter's lock stops the whole server: for 1.8 s, with two other programs that wanted
-the processors. In a process of its own it has no such lock, but the figures were no better than with a thread.
+One process fewer than there are processors, and two at most: one processor is left to the reactor.
 """
 
 WAITING: Final = 64
 """
-How many checks wait for a thread: the last of them for one or two seconds.
+How many checks wait for a process: the last of them for one or two seconds.
 """
 
-_NICE: Final = 10
+REST: Final = 1.0
+"""
+Seconds until another process is started after one that has ended without an answer: what is wrong will be wrong again.
+"""
 
 
 class HashingBusy(LoginDenied):
@@ -43,43 +43,32 @@ class HashingBusy(LoginDenied):
     """
 
 
-class _ModestThread(threading.Thread):
-    """
-    A thread of lower priority, so that a flood of logins leaves the reactor's thread its share of the processors. On
-    Linux the priority is a thread's own; elsewhere it would be the process's, and is left alone.
-    """
-
-    def run(self) -> None:
-        if sys.platform == "linux":
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        super().run()
-
-
-class _ModestPool(ThreadPool):
-    threadFactory = _ModestThread
+@dataclass(eq=False, slots=True)
+class _Check:
+    phc: str
+    password: bytes
+    result: Deferred[bool]
 
 
 class HashingPool:
     """
-    Threads that check passwords. They are started by the first check and end with the reactor.
+    Processes that check passwords. They are started by the first checks and end with the reactor. One that ends by
+    itself fails its check, and is replaced when another is needed.
 
     :param get_reactor: returns the reactor; called with the first check, for a checker is made before the reactor is.
-    :param check: takes the PHC string and the password, and tells whether they match; called on a thread.
-    :param pool: has the threads, and is not started yet.
+    :param employ: starts a process.
     """
 
-    def __init__(
-        self,
-        get_reactor: Callable[[], Any],
-        check: Callable[[str, bytes], bool] = verify,
-        pool: ThreadPool | None = None,
-    ) -> None:
+    log = make_logger()
+
+    def __init__(self, get_reactor: Callable[[], Any], employ: Callable[[Any], Hasher] = employ) -> None:
         self._get_reactor = get_reactor
-        self._check = check
-        self._pool = pool or _ModestPool(0, THREADS, "hashing")
+        self._employ = employ
         self._reactor: Any = None
-        self._active = 0
+        self._free: list[Hasher] = []
+        self._working: dict[Hasher, _Check] = {}
+        self._waiting: deque[_Check] = deque()
+        self._rests_until = 0.0
         self._stopped = False
 
     @property
@@ -87,45 +76,87 @@ class HashingPool:
         """
         How many checks are being done or wait.
         """
-        return self._active
+        return len(self._working) + len(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """
+        Whether the next check would be refused, because too many wait already or the reactor stops.
+        """
+        return self._stopped or len(self._working) + len(self._waiting) >= HASHERS + WAITING
 
     def verify(self, phc: str, password: bytes) -> Deferred[bool]:
         """
         Tell whether this is the password. Cancelled before its turn, the check costs nothing.
 
-        The Deferred fails with :exc:`HashingBusy` when too many wait already, or the reactor stops.
+        The Deferred fails with :exc:`HashingBusy` when the pool :attr:`is_full`, and with
+        :exc:`~echochat.identity.hasher.HasherGone` when there is no process to do it.
         """
-        if self._active >= THREADS + WAITING or self._stopped:
+        if self.is_full:
             return fail(HashingBusy("too many logins are being checked"))
-        if self._reactor is None:
-            self._start()
-        self._active += 1
-        result: Deferred[bool] = Deferred()
-
-        def work() -> bool:
-            if result.called or self._stopped:  # nobody waits for it any more
-                raise HashingBusy("too late")
-            return self._check(phc, password)
-
-        def done(success: bool, outcome: bool | Failure) -> None:
-            self._reactor.callFromThread(finish, outcome)
-
-        def finish(outcome: bool | Failure) -> None:
-            self._active -= 1
-            if not result.called:
-                result.callback(outcome)
-
-        self._pool.callInThreadWithCallback(done, work)
+        result: Deferred[bool] = Deferred(lambda _: self._forget(check))
+        check = _Check(phc, password, result)
+        self._waiting.append(check)
+        self._go_on()
         return result
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[Any]:
         """
-        End the threads; what still waits is not checked. Called with the reactor's end.
+        End the processes; what still waits is not checked. Called with the reactor's end.
+
+        :return: fires when they have ended.
         """
         self._stopped = True
-        self._pool.stop()
+        while self._waiting:
+            self._waiting.popleft().result.errback(HashingBusy("the server is going away"))
+        return gatherResults([hasher.stop() for hasher in (*self._free, *self._working)])
 
-    def _start(self) -> None:
-        self._reactor = self._get_reactor()
-        self._pool.start()
-        self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
+    # Ours
+
+    def _forget(self, check: _Check) -> None:
+        if check in self._waiting:
+            self._waiting.remove(check)
+
+    def _go_on(self) -> None:
+        while self._waiting and (self._free or len(self._working) < HASHERS):
+            check = self._waiting.popleft()
+            try:
+                hasher = self._free.pop() if self._free else self._start()
+            except HasherGone as gone:
+                check.result.errback(gone)
+                continue
+            if not hasher.is_alive:
+                self._waiting.appendleft(check)
+                continue
+            self._working[hasher] = check
+            hasher.verify(check.phc, check.password, self._done)
+
+    def _start(self) -> Hasher:
+        if self._reactor is None:
+            self._reactor = self._get_reactor()
+            self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
+        if self._reactor.seconds() < self._rests_until:
+            raise HasherGone("the process that checks passwords does not run")
+        try:
+            return self._employ(self._reactor)
+        except OSError as error:
+            self._rest()
+            self.log.error("the process that checks passwords cannot be started: {why}", why=error.strerror)
+            raise HasherGone("the process that checks passwords cannot be started") from None
+
+    def _rest(self) -> None:
+        self._rests_until = self._reactor.seconds() + REST
+
+    def _done(self, hasher: Hasher, matches: bool | None) -> None:
+        check = self._working.pop(hasher)
+        if hasher.is_alive:
+            self._free.append(hasher)
+        elif not hasher.has_answered and not self._stopped:
+            self._rest()
+        self._go_on()
+        if check.result.called:
+            return
+        if matches is None:
+            check.result.errback(HasherGone("the process that checks passwords has ended"))
+        else:
+            check.result.callback(matches)

@@ -28,7 +28,7 @@ MOST: Final = 10_000
 """
 How many sources, how many names, and how many pairs of both are remembered: about 2 MiB each at most. Beyond that the
 least recent goes; to push out one name a guesser has to fail with ten thousand others, which is two minutes of both
-hashing threads.
+hashing processes.
 """
 
 

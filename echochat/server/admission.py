@@ -16,6 +16,7 @@ from txaio.tx import make_logger
 
 from echochat.chat import person as chat
 from echochat.chat.policy import Permissions
+from echochat.identity.hasher import HasherGone
 from echochat.identity.hashing import HashingBusy
 from echochat.identity.rule_file import AccessRules
 from echochat.identity.rules import Person
@@ -27,6 +28,8 @@ ATTEMPTS: Final = 3
 """
 Logins that may fail on one connection.
 """
+
+CROWDED: Final = "many people log in just now: try again in a few seconds"
 
 
 class LoginFailed(CommandError):
@@ -92,6 +95,13 @@ class Admission:
         """
         return self._rules.path is not None
 
+    @property
+    def is_full(self) -> bool:
+        """
+        Whether so many passwords are being checked that no more are taken.
+        """
+        return bool(self._checkers) and all(getattr(checker, "is_full", False) for checker in self._checkers)
+
     def is_account(self, name: str) -> bool:
         """
         Tell whether an account has this name, in any letter case.
@@ -119,7 +129,7 @@ class Admission:
 
         :param source: where from: what failures are counted by.
         :raises LoginFailed: there is no such account, or the password is another.
-        :raises CommandError: ``slow-down``, nothing was checked.
+        :raises CommandError: ``slow-down`` or ``unavailable``, nothing was checked.
         """
         wait = self._throttle.take_turn(source, name, self._now())
         if wait > 0:
@@ -129,7 +139,10 @@ class Admission:
                 credentials: Any = UsernamePassword(name.encode(), secret.encode())
                 found = await checker.requestAvatarId(credentials)
             except HashingBusy:
-                raise CommandError("slow-down", "many people log in just now: try again in a few seconds") from None
+                raise CommandError("slow-down", CROWDED) from None
+            except HasherGone:
+                explanation = "passwords cannot be checked now: the server's log says why"
+                raise CommandError("unavailable", explanation) from None
             except UnauthorizedLogin:
                 continue
             known = found.decode() if isinstance(found, bytes) else str(found)

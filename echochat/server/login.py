@@ -12,7 +12,7 @@ from txaio.tx import make_logger
 
 from echochat.chat.effects import Close, LogIn, Renamed, UseToken
 from echochat.chat.session import Session
-from echochat.server.admission import Admission, Admitted, LoginFailed
+from echochat.server.admission import CROWDED, Admission, Admitted, LoginFailed
 from echochat.wire.answers import Bye, Err, Ok
 from echochat.wire.commands import CommandError
 
@@ -80,6 +80,10 @@ class Login:
         """
         Check who somebody is, and fill the slot with the answer.
         """
+        if self._admission.is_full and isinstance(wish, LogIn):
+            # Without a coroutine, a Deferred and an error: hundreds may be told so in one turn.
+            self._session.replies.fill(wish.slot, Err("slow-down", CROWDED, wish.label).encode())
+            return
         self._checking = Deferred.fromCoroutine(self._answer(wish))
         self._checking.addErrback(self._failed, wish)
 

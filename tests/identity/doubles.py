@@ -1,5 +1,5 @@
 """
-Files of accounts and threads that are good for tests.
+Files of accounts and processes that are good for tests.
 """
 
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from argon2 import PasswordHasher
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.identity.hashing import HashingPool
@@ -37,55 +37,64 @@ def write_file(test: SynchronousTestCase, content: bytes | str, mode: int = 0o60
     return path
 
 
-class ThreadsByHand:
+class HashersByHand:
     """
-    A pool of threads, and a reactor, on the test's own thread: what was handed over is done when the test says so.
+    Processes that check passwords, and a reactor, in the test's own: what they are asked is done when the test says so.
 
-    :ivar waiting: what was handed over and is not done.
+    :param check: what they do.
+    :ivar waiting: what was asked and is not answered.
     :ivar checked: the hashes that were verified, in their order.
+    :ivar running: how many processes there are.
     """
 
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Callable[[bool, Any], None], Callable[[], Any]]] = []
+    def __init__(self, check: Callable[[str, bytes], bool] = verify) -> None:
+        self.waiting: list[tuple[str, bytes, Callable[[bool | None], None]]] = []
         self.checked: list[str] = []
-        self.running = False
-        self.triggers: list[Callable[[], None]] = []
-        self.hashing = HashingPool(lambda: self, self._check, self)  # type: ignore[arg-type]  # a double
+        self.running = 0
+        self.triggers: list[Callable[[], Any]] = []
+        self.hashing = HashingPool(lambda: self, lambda reactor: _Hasher(self))  # type: ignore[arg-type,return-value]  # doubles
+        self._check = check
 
     def run(self) -> None:
         """
         Do all that waits.
         """
-        waiting, self.waiting = self.waiting, []
-        for done, work in waiting:
-            try:
-                outcome = work()
-            except Exception:
-                done(False, Failure())
-            else:
-                done(True, outcome)
-
-    def _check(self, phc: str, password: bytes) -> bool:
-        self.checked.append(phc)
-        return verify(phc, password)
-
-    # A ThreadPool
-
-    def start(self) -> None:
-        self.running = True
-
-    def stop(self) -> None:
-        self.running = False
-
-    def callInThreadWithCallback(self, done: Callable[[bool, Any], None], work: Callable[[], Any]) -> None:
-        assert self.running
-        self.waiting.append((done, work))
+        while self.waiting:
+            phc, password, answer = self.waiting.pop(0)
+            self.checked.append(phc)
+            answer(self._check(phc, password))
 
     # A reactor
 
-    def callFromThread(self, call: Callable[..., None], *arguments: Any) -> None:
-        call(*arguments)
+    def seconds(self) -> float:
+        return 0.0
 
-    def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], None]) -> None:
+    def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], Any]) -> None:
         assert (phase, event) == ("during", "shutdown")
         self.triggers.append(call)
+
+
+class _Hasher:
+    has_answered = True
+
+    def __init__(self, by_hand: HashersByHand) -> None:
+        self._by_hand = by_hand
+        self._asker: Any = None
+        self.is_alive = True
+        by_hand.running += 1
+
+    def verify(self, phc: str, password: bytes, asker: Any) -> None:
+        self._asker = asker
+        self._by_hand.waiting.append((phc, password, self._answer))
+
+    def _answer(self, matches: bool | None) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            asker(self, matches)
+
+    def stop(self) -> Deferred[None]:
+        self.is_alive = False
+        self._by_hand.running -= 1
+        self._by_hand.waiting = [each for each in self._by_hand.waiting if each[2] != self._answer]
+        self._answer(None)
+        return succeed(None)

@@ -14,9 +14,9 @@ from zope.interface.verify import verifyObject
 
 from echochat.identity.checker import AccountsChecker
 from echochat.identity.files import FileRefused
-from echochat.identity.hashing import THREADS, WAITING, HashingBusy
+from echochat.identity.hashing import HASHERS, WAITING, HashingBusy
 from echochat.identity.passwords import hash_password, is_hash
-from tests.identity.doubles import ThreadsByHand, cheap_hash, write_file
+from tests.identity.doubles import HashersByHand, cheap_hash, write_file
 
 ALICE = cheap_hash(b"secret")
 BOB = cheap_hash(b"hidden")
@@ -24,13 +24,13 @@ BOB = cheap_hash(b"hidden")
 
 class CheckerTestCase(SynchronousTestCase):
     """
-    A checker with two accounts, on threads that work when told.
+    A checker with two accounts, with processes that work when told.
     """
 
     def setUp(self) -> None:
         self.path = write_file(self, f"Alice {ALICE} Staff,ops\nbob {BOB}\n")
-        self.threads = ThreadsByHand()
-        self.checker = AccountsChecker(self.path, self.threads.hashing)
+        self.hashers = HashersByHand()
+        self.checker = AccountsChecker(self.path, self.hashers.hashing)
 
     def rewrite(self, content: str) -> None:
         """
@@ -50,7 +50,7 @@ class CheckerTestCase(SynchronousTestCase):
         Log in, which has to succeed.
         """
         asked = self.ask(name, password)
-        self.threads.run()
+        self.hashers.run()
         return self.successResultOf(asked)
 
     def refusal(self, name: bytes, password: bytes) -> UnauthorizedLogin:
@@ -58,7 +58,7 @@ class CheckerTestCase(SynchronousTestCase):
         Try to log in, which has to fail.
         """
         asked = self.ask(name, password)
-        self.threads.run()
+        self.hashers.run()
         refused = self.failureResultOf(asked, UnauthorizedLogin).value
         assert isinstance(refused, UnauthorizedLogin)
         return refused
@@ -100,14 +100,14 @@ class CheckerTests(CheckerTestCase):
         """
         for name in (b"alice", b"carol", b"dave", b"\xff", b""):
             for _ in range(2):
-                self.threads.checked.clear()
+                self.hashers.checked.clear()
                 self.refusal(name, b"wrong")
-                self.assertEqual(len(self.threads.checked), 1)
-                self.assertIn(self.threads.checked[0], (ALICE, BOB))
-        self.threads.checked.clear()
+                self.assertEqual(len(self.hashers.checked), 1)
+                self.assertIn(self.hashers.checked[0], (ALICE, BOB))
+        self.hashers.checked.clear()
         for name in (b"carol", b"Carol", b"cArol", b"caRol", b"carOl", b"caroL", b"CAROL", b"carol"):
             self.refusal(name, b"wrong")
-        self.assertEqual(len(set(self.threads.checked)), 1)
+        self.assertEqual(len(set(self.hashers.checked)), 1)
 
     def test_stand_ins_differ(self) -> None:
         """
@@ -115,13 +115,13 @@ class CheckerTests(CheckerTestCase):
         hashes by their time learns nothing from that.
         """
         chosen = set()
-        for checker in (self.checker, AccountsChecker(self.path, self.threads.hashing)):
-            self.threads.checked.clear()
+        for checker in (self.checker, AccountsChecker(self.path, self.hashers.hashing)):
+            self.hashers.checked.clear()
             for number in range(64):
                 checker.requestAvatarId(UsernamePassword(b"x%d" % number, b"wrong")).addErrback(lambda failure: None)
-                self.threads.run()
-            self.assertEqual(set(self.threads.checked), {ALICE, BOB})
-            chosen.add(tuple(self.threads.checked))
+                self.hashers.run()
+            self.assertEqual(set(self.hashers.checked), {ALICE, BOB})
+            chosen.add(tuple(self.hashers.checked))
         self.assertEqual(len(chosen), 2)
 
     def test_stand_in_s_password(self) -> None:
@@ -140,7 +140,7 @@ class CheckerTests(CheckerTestCase):
         self.rewrite("# none\n")
         self.checker.reload()
         self.refusal(b"alice", b"secret")
-        (checked,) = self.threads.checked
+        (checked,) = self.hashers.checked
         self.assertTrue(is_hash(checked))
         self.assertIn("m=19456,t=2,p=1", checked)
 
@@ -151,35 +151,36 @@ class CheckerTests(CheckerTestCase):
         for password in (b"", b"x" * 1025):
             refusals = {repr(self.failureResultOf(self.ask(name, password)).value) for name in (b"alice", b"carol")}
             self.assertEqual(refusals, {"UnauthorizedLogin('wrong name or password')"})
-        self.assertEqual(self.threads.waiting, [])
+        self.assertEqual(self.hashers.waiting, [])
 
     def test_text(self) -> None:
         """
         Names and passwords may be texts, as some protocols of Twisted's have them.
         """
         asked = self.checker.requestAvatarId(UsernamePassword("alice", "secret"))  # type: ignore[arg-type]  # so it is
-        self.threads.run()
+        self.hashers.run()
         self.assertEqual(self.successResultOf(asked), b"Alice")
 
     def test_busy(self) -> None:
         """
         When too many log in at once the next one is told so, whatever the name.
         """
-        for _ in range(THREADS + WAITING):
+        for _ in range(HASHERS + WAITING):
             self.ask(b"alice", b"wrong").addErrback(lambda failure: None)
         self.failureResultOf(self.ask(b"alice", b"secret"), HashingBusy)
         self.failureResultOf(self.ask(b"carol", b"secret"), HashingBusy)
-        self.threads.run()
+        self.hashers.run()
 
     def test_gone(self) -> None:
         """
         Who leaves while waiting for an answer costs no hashing.
         """
+        others = [self.ask(b"bob", b"hidden") for _ in range(HASHERS)]
         asked = self.ask(b"alice", b"secret")
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
-        self.threads.run()
-        self.assertEqual(self.threads.checked, [])
+        self.hashers.run()
+        self.assertEqual(self.hashers.checked, [BOB] * len(others))
 
 
 class AccountsTests(CheckerTestCase):
@@ -242,7 +243,7 @@ class ReloadTests(CheckerTestCase):
             asked = self.ask(b"alice", b"secret")
             self.rewrite(content)
             self.checker.reload()
-            self.threads.run()
+            self.hashers.run()
             self.failureResultOf(asked, UnauthorizedLogin)
 
     def test_added_meanwhile(self) -> None:
@@ -255,7 +256,7 @@ class ReloadTests(CheckerTestCase):
         asked = self.ask(b"carol", b"secret")
         self.rewrite(f"alice {ALICE}\ncarol {BOB}\n")
         self.checker.reload()
-        self.threads.run()
+        self.hashers.run()
         self.failureResultOf(asked, UnauthorizedLogin)
 
     def test_regrouped_meanwhile(self) -> None:
@@ -265,7 +266,7 @@ class ReloadTests(CheckerTestCase):
         asked = self.ask(b"alice", b"secret")
         self.rewrite(f"ALICE {ALICE} ops\n")
         self.checker.reload()
-        self.threads.run()
+        self.hashers.run()
         self.assertEqual(self.successResultOf(asked), b"ALICE")
 
 

@@ -21,13 +21,13 @@ from echochat.identity.account_edits import set_account
 from echochat.identity.accounts import Account, parse_accounts
 from echochat.identity.checker import AccountsChecker, make_checker
 from echochat.identity.files import create_secret, read_secret, replace_secret
-from echochat.identity.hashing import THREADS, WAITING, HashingPool
+from echochat.identity.hashing import HASHERS, WAITING, HashingPool
 from echochat.identity.keys import Key, create_key, read_checking_key, read_signing_key
 from echochat.identity.passwords import check_new_password
 from echochat.identity.rule_file import parse_rules
 from echochat.identity.throttle import LoginThrottle
 from echochat.identity.tokens import Token, Tokens, check_token, make_token
-from tests.identity.doubles import ThreadsByHand, cheap_hash, write_file
+from tests.identity.doubles import HashersByHand, cheap_hash, write_file
 from tests.identity.test_keys import ED25519, private_pem
 
 PASSWORD = "canaryPasswordQ7x"
@@ -68,7 +68,7 @@ class SecretsTests(SynchronousTestCase):
         self.said: list[str] = []
         self.path = write_file(self, f"alice {HASH}\n")
         self.key = write_file(self, SHARED)
-        self.threads = ThreadsByHand()
+        self.hashers = HashersByHand()
         log = Log(self.said)
         globalLogPublisher.addObserver(log)
         self.addCleanup(globalLogPublisher.removeObserver, log)
@@ -128,7 +128,7 @@ class SecretsTests(SynchronousTestCase):
         """
         Objects that have secrets do not show them.
         """
-        checker = AccountsChecker(self.path, self.threads.hashing)
+        checker = AccountsChecker(self.path, self.hashers.hashing)
         key = read_signing_key(self.key)
         pem = read_signing_key(write_file(self, PEM))
         throttle = LoginThrottle()
@@ -136,10 +136,10 @@ class SecretsTests(SynchronousTestCase):
         accounts = parse_accounts(Path(self.path).read_bytes(), "accounts")
         credentials = UsernamePassword(b"alice", PASSWORD.encode())
         pending = checker.requestAvatarId(credentials)
-        self.shown(checker, self.threads.hashing, key, pem, Tokens(self.key), throttle, accounts, pending, credentials)
+        self.shown(checker, self.hashers.hashing, key, pem, Tokens(self.key), throttle, accounts, pending, credentials)
         self.shown(Account("alice", HASH), accounts.everybody, accounts.find("alice"), vars(accounts), vars(checker))
         self.shown(check_token(TOKEN, key, 1e9), vars(Tokens(self.key)))
-        self.threads.run()
+        self.hashers.run()
         self.assert_silent()
 
     def test_files(self) -> None:
@@ -179,15 +179,15 @@ class SecretsTests(SynchronousTestCase):
         """
         A login that fails, in whatever way, says nothing of the password or the hash.
         """
-        checker = AccountsChecker(self.path, self.threads.hashing)
+        checker = AccountsChecker(self.path, self.hashers.hashing)
         for name, password in (("bob", PASSWORD), ("alice", f"{PASSWORD}x"), ("alice", PASSWORD * 100)):
             asked = checker.requestAvatarId(UsernamePassword(name.encode(), password.encode()))
-            self.threads.run()
+            self.hashers.run()
             self.failed(self.failureResultOf(asked))
-        for _ in range(THREADS + WAITING + 1):
+        for _ in range(HASHERS + WAITING + 1):
             asked = checker.requestAvatarId(UsernamePassword(b"alice", PASSWORD.encode()))
         self.failed(self.failureResultOf(asked))
-        self.failed(self.failureResultOf(self.threads.hashing.verify(HASH, PASSWORD.encode())))
+        self.failed(self.failureResultOf(self.hashers.hashing.verify(HASH, PASSWORD.encode())))
         self.assert_silent()
 
     def test_a_bug_of_ours(self) -> None:
@@ -195,16 +195,13 @@ class SecretsTests(SynchronousTestCase):
         A check that breaks is told with its traceback, and without the password.
         """
 
-        def check(phc: str, password: bytes) -> bool:
+        def employ(reactor: object) -> Any:
             raise RuntimeError("something of ours is broken")
 
-        hashing = HashingPool(lambda: self.threads, check, self.threads)  # type: ignore[arg-type]  # a double
-        checker = AccountsChecker(self.path, hashing)
+        checker = AccountsChecker(self.path, HashingPool(lambda: self.hashers, employ))
         asked = checker.requestAvatarId(UsernamePassword(b"alice", PASSWORD.encode()))
-        self.threads.run()
         self.failed(self.failureResultOf(asked, RuntimeError))
         forgotten = checker.requestAvatarId(UsernamePassword(b"alice", PASSWORD.encode()))
-        self.threads.run()
         del asked, forgotten  # nobody looks at the error any more, and Twisted logs it
         gc.collect()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

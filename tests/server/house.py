@@ -25,7 +25,7 @@ from echochat.server.admission import Admission
 from echochat.server.exchange import Exchange
 from echochat.server.factory import EchoChatFactory
 from echochat.server.settings import ServerSettings
-from tests.identity.doubles import ThreadsByHand, cheap_hash, write_file
+from tests.identity.doubles import HashersByHand, cheap_hash, write_file
 
 SHARED = "0123456789abcdef0123456789abcdef"
 """
@@ -189,12 +189,12 @@ class House:
         clock: Clock | None = None,
     ) -> None:
         self.clock = Clock() if clock is None else clock
-        self.threads = ThreadsByHand()
+        self.hashers = HashersByHand()
         self.hashing = True
         self.accounts_path = write_file(test, _accounts(accounts)) if accounts is not None else ""
         self.rules_path = write_file(test, rules) if rules is not None else ""
         self.key_path = write_file(test, SHARED) if tokens else ""
-        self.accounts = AccountsChecker(self.accounts_path, self.threads.hashing) if self.accounts_path else None
+        self.accounts = AccountsChecker(self.accounts_path, self.hashers.hashing) if self.accounts_path else None
         self.rules = AccessRules(self.rules_path or None)
         self.tokens = Tokens(self.key_path) if tokens else None
         own = (self.accounts,) if self.accounts is not None else ()
@@ -221,7 +221,7 @@ class House:
         for _ in range(20):
             self.clock.advance(0)
             if self.hashing:
-                self.threads.run()
+                self.hashers.run()
             if not any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
                 return
 

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.defer import Deferred, fail
 
-from echochat.identity.hashing import THREADS, WAITING
+from echochat.identity.hashing import HASHERS, WAITING
+from echochat.server.admission import Admission
 from echochat.server.settings import ServerSettings
 from tests.server.house import ELSEWHERE, HouseTestCase, Visitor, token_for
 
@@ -48,7 +49,7 @@ class PasswordTests(HouseTestCase):
             answers.append(house.connect(host).say(line))
         self.refused(answers[0], b"login-failed")
         self.assertEqual(answers[0], answers[1])
-        self.assertEqual(len(house.threads.checked), 2)
+        self.assertEqual(len(house.hashers.checked), 2)
 
     def test_three_failures(self) -> None:
         """
@@ -99,7 +100,7 @@ class PasswordTests(HouseTestCase):
         visitor.say(b"/login alice wrong\r\n")
         for _ in range(10):
             self.refused(visitor.say(b"/login alice right\r\n"), b"slow-down")
-        self.assertEqual(len(house.threads.checked), 1)
+        self.assertEqual(len(house.hashers.checked), 1)
         self.assertRegex(visitor.say(b"/login alice right\r\n"), rb"\A/err slow-down .*2 seconds\r\n\Z")
         house.wait(2)
         visitor.log_in()
@@ -139,9 +140,13 @@ class PasswordTests(HouseTestCase):
         """
         house = self.open(ALICE)
         house.hashing = False
-        crowd = [house.connect() for _ in range(THREADS + WAITING)]
+        crowd = [house.connect() for _ in range(HASHERS + WAITING)]
         for each in crowd:
             each.say(b"/login alice right\r\n")
+        self.assertTrue(house.admission.is_full)
+        others: Any = InMemoryUsernamePasswordDatabaseDontUse(bob=b"right")
+        # Of another checker nobody knows how much it can do.
+        self.assertFalse(Admission(house.clock.seconds, (house.accounts, others)).is_full)  # type: ignore[arg-type]  # it is there
         late = house.connect()
         for _ in range(5):
             self.refused(late.say(b"/login alice right\r\n"), b"slow-down")
@@ -149,6 +154,23 @@ class PasswordTests(HouseTestCase):
         house.settle()
         late.log_in()
         self.assertEqual({each.received for each in crowd}, {b"/ok login alice\r\n"})
+
+    def test_no_process_for_it(self) -> None:
+        """
+        When the process that checks passwords has ended, whoever waits for it is told that it cannot be done now. It
+        is no attempt of theirs, and the next may succeed.
+        """
+        house = self.open(ALICE)
+        visitor = house.connect()
+        house.hashing = False
+        for _ in range(5):
+            visitor.send(b"/login alice right\r\n")
+            ((_, _, answer),) = house.hashers.waiting
+            house.hashers.waiting.clear()
+            answer(None)
+        self.assertEqual(visitor.received.count(b"/err unavailable "), 5)
+        house.hashing = True
+        visitor.log_in()
 
     def test_lines_behind_a_login_wait_for_it(self) -> None:
         """
@@ -175,7 +197,7 @@ class PasswordTests(HouseTestCase):
 
     def test_cancelled_when_the_connection_goes(self) -> None:
         """
-        A login whose connection has gone costs no hash, and nothing is said of it.
+        A login whose connection has gone costs no hash unless it was begun, and nothing is said of it.
         """
         house = self.open(ALICE)
         house.hashing = False
@@ -185,8 +207,8 @@ class PasswordTests(HouseTestCase):
             visitor.vanish()
         house.hashing = True
         house.settle()
-        self.assertEqual(house.threads.checked, [])
-        self.assertEqual(house.threads.hashing.active, 0)
+        self.assertLessEqual(len(house.hashers.checked), HASHERS)
+        self.assertEqual(house.hashers.hashing.active, 0)
 
     def test_once_a_connection(self) -> None:
         """
@@ -215,7 +237,7 @@ class PasswordTests(HouseTestCase):
             answer = visitor.say(line)
             self.refused(answer, code)
             self.assertNotIn(b"can", answer.replace(b"cannot", b""))
-        self.assertEqual(house.threads.checked, [])
+        self.assertEqual(house.hashers.checked, [])
 
     def test_too_long_a_password(self) -> None:
         """
@@ -223,7 +245,7 @@ class PasswordTests(HouseTestCase):
         """
         house = self.open(ALICE)
         self.refused(house.connect().say(b"/login alice " + b"x" * 1025 + b"\r\n"), b"login-failed")
-        self.assertEqual(house.threads.checked, [])
+        self.assertEqual(house.hashers.checked, [])
 
     def test_a_checker_that_breaks(self) -> None:
         """
@@ -487,7 +509,7 @@ class PrivacyTests(HouseTestCase):
         self.refused(six.say(b"/login alice right\r\n"), b"tls-required")
         mapped = house.connect("::ffff:192.0.2.7")
         self.refused(mapped.say(b"/login alice right\r\n"), b"tls-required")
-        self.assertEqual(house.threads.checked, [])
+        self.assertEqual(house.hashers.checked, [])
 
     def test_where_it_is_private(self) -> None:
         """
