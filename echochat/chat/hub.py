@@ -80,11 +80,15 @@ class Hub:
         for log in self._topics.values():
             log.cursors.clear()
             log.watchers.clear()
+        followed, self._presence = self._presence, {}
         self._topics.clear()
-        self._presence.clear()
         self._kept.clear()
         self._used = 0
         self.head = head
+        for topic, presence in followed.items():
+            for name in presence.names:
+                self.elsewhere.left(topic, name)
+            self.elsewhere.counted(topic)
 
     # Called by the connections
 

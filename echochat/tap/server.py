@@ -4,7 +4,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.application.service import IService
 from twisted.cred import strcred
@@ -31,6 +31,9 @@ from echochat.tap.ending import give_up, stop, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, parameters
 from echochat.tap.signals import take_signals
 from echochat.tap.tuning import tune_python
+
+if TYPE_CHECKING:
+    from echochat.history.jetstream.history import JetStreamHistory
 
 FIRST_LINE_OF_A_LOGIN: Final = 10.0
 """
@@ -115,8 +118,14 @@ def makeService(options: Options) -> IService:
     if rules.path is not None:
         operations.reloads.add("the access rules", rules.reload)
     operations.reloads.afterwards(factory.look_again)
+    company = None
+    if hasattr(history, "broker"):
+        # What is imported needs NATS, which a server that is alone does not.
+        from echochat.server.fellows.joining import join
+
+        company = join(lean_reactor, cast("JetStreamHistory", history), factory, operations, settings.lease)
     control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
-    service = EchoChatService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), control)
+    service = EchoChatService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), control, company)
     operations.reloads.add("the certificates", service.ports.reload_certificates)
     take_signals(reactor, service.hurry, operations.reloads)
     return service

@@ -59,6 +59,27 @@ class WhoTests(TwoServersTestCase):
             self.assertEqual(server.hub.followers("lobby"), 5)
         self.assertEqual((self.one.hub.followers_here("lobby"), self.other.hub.followers_here("lobby")), (2, 3))
 
+    def test_one_subscription_less(self) -> None:
+        """
+        When one of a name's subscriptions ends the number is told, though the name is still there.
+        """
+        followers = [self.other.follow("lobby", "bob") for _ in range(2)]
+        self.cluster.settle()
+        self.other.unfollow(followers[0])
+        self.cluster.settle()
+        self.assertEqual((self.one.hub.who("lobby"), self.one.hub.followers("lobby")), (["bob"], 1))
+
+    def test_a_log_that_was_interrupted(self) -> None:
+        """
+        When a server lets go of all who follow something, for they have to resume, nobody is there for the others.
+        """
+        follower = self.other.follow("lobby", "bob")
+        self.cluster.settle()
+        self.other.hub.start_over(0)
+        self.other.unfollow(follower)
+        self.cluster.settle()
+        self.assertEqual((self.one.hub.followed, self.one.hub.who("lobby")), ([], []))
+
     def test_topics_of_others(self) -> None:
         """
         A topic that is followed elsewhere only is one of the topics, until nobody follows it.

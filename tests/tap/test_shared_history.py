@@ -92,17 +92,27 @@ class SharedHistoryTests(TestCase):
         Who was at one server goes on at another: nothing lost, nothing twice, and the label counts there, too.
         """
         first, second = self.server(), self.server()
+        watcher = await self.person(second)
+        await watcher.say("/sub lobby presence=on")
+        await watcher.line(r"/ok sub lobby 0 \w+")
+        await second.until(rb"server \w+ is there: ")
         person = await self.person(first)
         await person.say("/nick alice")
         await person.line("/ok nick alice")
         await person.say("/sub lobby")
         epoch = (await person.line(r"/ok sub lobby 0 (\w+)"))[1]
+        await watcher.line("/join lobby alice")
         await person.say("/pub#1 lobby one")
         await person.line(r"/event lobby 1 .* one")
         await person.line(r"/ok#1 pub lobby 1")
         other = await self.person(second)
         await other.say("/pub lobby two")
         await other.line(r"/ok pub lobby 2")
+        # A name is free at the other server when it was told there that nobody has it any more.
+        person.leave()
+        await watcher.line(r"/event lobby 1 .* one")
+        await watcher.line(r"/event lobby 2 .* two")
+        await watcher.line("/part lobby alice")
         person = await self.person(second)
         await person.say("/nick Alice")
         await person.line("/ok nick Alice")

@@ -68,6 +68,7 @@ class JetStreamHistory:
 
     :param reactor: whose thread this is used in.
     :param broker: is started and stopped by this; others may use it, too.
+    :param settings: which stream, and how it is kept.
     :param clock: for deadlines and tries; the reactor, if not a test's.
     """
 
@@ -80,6 +81,7 @@ class JetStreamHistory:
         self.head = 0
         self.status = Status(unavailable="the history is not open yet")
         self.broker = broker
+        self.settings = settings
         self._clock: IReactorTime = reactor if clock is None else clock
         self._phase = Phase.NEW
         self._receiver: Receiver | None = None

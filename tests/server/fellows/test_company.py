@@ -6,7 +6,8 @@ from twisted.internet.defer import Deferred
 
 from echochat.chat.ban_book import BanRecord
 from echochat.chat.fellows.encoding import encode
-from echochat.chat.fellows.messages import Ask, Done, Order
+from echochat.chat.fellows.facts import Facts
+from echochat.chat.fellows.messages import Alive, Ask, Done, Everything, Order
 from echochat.server.fellows import company as module
 from echochat.server.fellows.orders import PATIENCE, Expelled
 from tests.server.fellows.town import LEASE, Server, TownTestCase
@@ -242,6 +243,17 @@ class OperatorTests(TownTestCase):
         self.wait(PATIENCE)
         self.assertFalse(visitor.lost)
         other.bus.find()
+        self.settle()
+        self.assertTrue(visitor.lost)
+
+    def test_a_ban_of_a_server_that_is_gone(self) -> None:
+        """
+        A ban that was told to one server only, before the server of whoever decided it was gone, is told on.
+        """
+        one, other = self.start(2)
+        visitor = other.connect(ELSEWHERE)
+        facts = Facts(bans=[BanRecord(ELSEWHERE, 1, None)])
+        one.bus.deliver("TEST-fellows.all", encode(Everything(Alive("stranger", 1, 20.0, ""), 1, 1, 1, facts)))
         self.settle()
         self.assertTrue(visitor.lost)
 
