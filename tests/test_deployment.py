@@ -10,11 +10,14 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from echochat.balancer.settings import make_settings as make_balancer_settings
+from echochat.cluster.service import PATIENCE
+from echochat.cluster.settings import make_settings as make_cluster_settings
 from echochat.daemon.settings import read_config
 from echochat.server.settings import make_settings as make_server_settings
+from echochat.tap.cluster import PASSED
 
 _DEPLOY = Path(__file__).parents[1] / "deploy"
-_UNITS = ("echochat@.service", "echochat-lb.service")
+_UNITS = ("echochat@.service", "echochat-lb.service", "echochat-cluster.service")
 _MOST_EXPOSED = 1.5
 
 
@@ -70,3 +73,32 @@ class ExampleTests(SynchronousTestCase):
             port = backend.endpoint.rpartition(":")[2]
             self.assertEqual(server.listen, (f"proxied:from=127.0.0.1:tcp:{port}:interface=127.0.0.1",))
             self.assertEqual(server.control, backend.control)
+
+
+class ClusterTests(SynchronousTestCase):
+    """
+    The unit of a cluster, and the file that it reads.
+    """
+
+    def setUp(self) -> None:
+        path = _DEPLOY / "cluster.toml"
+        self.settings = make_cluster_settings({}, read_config(str(path)), str(path), PASSED)
+        self.unit = (_DEPLOY / "echochat-cluster.service").read_text()
+
+    def test_folder(self) -> None:
+        """
+        The cluster's folder is the one that systemd makes for it and keeps.
+        """
+        state = re.search(r"^StateDirectory=(.+)$", self.unit, re.MULTILINE)
+        assert state is not None
+        self.assertEqual(self.settings.data, f"/var/lib/{state[1]}")
+
+    def test_time_to_stop(self) -> None:
+        """
+        systemd waits until the balancer, the workers and the broker have had their time, one after the other, and more
+        than a minute longer than clients have to leave.
+        """
+        stop = re.search(r"^TimeoutStopSec=(\d+)$", self.unit, re.MULTILINE)
+        assert stop is not None
+        self.assertGreater(int(stop[1]), 3 * (self.settings.drain + PATIENCE))
+        self.assertGreater(int(stop[1]), self.settings.drain + 60)
