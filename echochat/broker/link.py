@@ -36,6 +36,7 @@ Seconds that it has to answer.
 
 _CONNECT: Final = 10.0
 _FLUSH: Final = 2.0
+_MUCH_LATER: Final = 3_600
 
 FIRST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 5.0
@@ -65,6 +66,7 @@ class Link:
         self._begun = threading.Event()
         # The number of the connection, the subscriptions that hold on each, and those of the one that there is.
         self._connection = 0
+        self._attempt = 0
         self._subjects: dict[int, str] = {}
         self._subscriptions: dict[int, Subscription] = {}
         self._stopped: Callable[[], None] = _nothing
@@ -144,7 +146,8 @@ class Link:
         """
         self._lost.clear()
         self._why = ""
-        client = OneConnection(self._note_loss, lambda what: self._tell(Complaint(what)))
+        self._attempt += 1
+        client = OneConnection(partial(self._ended, self._attempt), lambda what: self._tell(Complaint(what)))
         opening = asyncio.ensure_future(client.open(self._address, server, self._name))
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({opening, stopping}, timeout=_CONNECT, return_when=asyncio.FIRST_COMPLETED)
@@ -186,9 +189,13 @@ class Link:
         try:
             for number, subject in self._subjects.items():
                 await self._subscribe(client, number, subject)
-            await asyncio.wait_for(client.flush(), PATIENCE)
+            await _answered(client)
             self._tell(Up(self._connection, client.info))
-            await asyncio.gather(self._pump(client), self._look(client))
+            looking = asyncio.ensure_future(self._look(client))
+            try:
+                await self._pump(client)
+            finally:
+                await _cancelled(looking)
         except (Error, OSError, TimeoutError) as error:
             self._note_loss(explain(error))
 
@@ -196,13 +203,12 @@ class Link:
         """
         See whether the broker still answers. One that was stopped, or is behind a cable that was cut, says nothing.
         """
-        while True:
-            await asyncio.sleep(PING)
-            try:
-                await asyncio.wait_for(client.flush(), PATIENCE)
-            except TimeoutError:
-                self._note_loss("the broker does not answer")
-                return
+        try:
+            while True:
+                await asyncio.sleep(PING)
+                await _answered(client)
+        except (Error, OSError) as error:
+            self._note_loss(explain(error))
 
     async def _pump(self, client: OneConnection | None) -> None:
         while True:
@@ -241,7 +247,12 @@ class Link:
     async def _say_the_last(self, client: OneConnection) -> None:
         while self._orders:
             await self._do(client, self._orders.popleft())
-        await client.flush()
+        await _answered(client)
+
+    def _ended(self, attempt: int, why: str) -> None:
+        # One that was given up may say later that it has ended, which is no news of the next one.
+        if attempt == self._attempt:
+            self._note_loss(why)
 
     def _note_loss(self, why: str) -> None:
         # The first reason is the one; what follows comes of it.
@@ -252,6 +263,21 @@ class Link:
         if isinstance(error, CredentialsRefused):
             return str(error)
         return self._why or explain(error)
+
+
+async def _answered(client: OneConnection) -> None:
+    """
+    Wait until the broker has taken everything that was sent.
+
+    :raises Error: it does not answer.
+    """
+    # Not to be cancelled: the answer to a ping that nobody waits for ends nats-py's reading, with a traceback.
+    ping = asyncio.ensure_future(client.flush(timeout=_MUCH_LATER))
+    ping.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({ping}, timeout=PATIENCE)
+    if not ping.done():
+        raise Error("nats: the broker does not answer")
+    ping.result()
 
 
 async def _at_most(doing: Coroutine[Any, Any, None]) -> None:

@@ -3,6 +3,7 @@ A real nats-server for tests: on loopback, on a port of its own, with JetStream 
 """
 
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +108,19 @@ class Nats:
         Lose everything; while it does not run.
         """
         os.rename(self._folder / "store", self._folder / f"store-{os.urandom(4).hex()}")
+
+    def save_store(self) -> None:
+        """
+        Keep a copy; while it does not run.
+        """
+        shutil.copytree(self._folder / "store", self._folder / "copy")
+
+    def restore_store(self) -> None:
+        """
+        Put the copy back; while it does not run.
+        """
+        self.empty_store()
+        shutil.copytree(self._folder / "copy", self._folder / "store")
 
     @property
     def _running(self) -> Program:

@@ -276,3 +276,24 @@ class PresenceTests(SynchronousTestCase):
         woken = watcher.woken
         Reader().follow(hub, name="carol")
         self.assertEqual(watcher.woken, woken)
+
+
+class StartingOverTests(SynchronousTestCase):
+    """
+    The log does not go on where it has ended.
+    """
+
+    def test_nothing_is_left(self) -> None:
+        """
+        Who followed is told of nothing any more, and may unfollow all the same; who follows anew gets lower positions.
+        """
+        hub = Hub(100)
+        old = Reader().follow(hub, at=100, watches=True)
+        arrive(hub, (101, "lobby"))
+        hub.start_over(3)
+        self.assertEqual((hub.followed, hub.memory_used, hub.head), ([], 0, 3))
+        new = Reader().follow(hub, name="bob", at=3)
+        hub.unfollow(old.cursor, "alice")
+        arrive(hub, (4, "lobby"))
+        self.assertEqual((old.taken, new.taken), (line(101), line(4)))
+        self.assertEqual(hub.who("lobby"), ["bob"])

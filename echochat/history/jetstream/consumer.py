@@ -17,7 +17,7 @@ what this side can receive. One consumer for each topic was the other choice: a 
 to be found again after a restart, and no order between topics.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -29,6 +29,7 @@ from echochat.broker import Broker, BrokerUnavailable, Message
 from echochat.broker.broker import Subscription
 from echochat.history.errors import HistoryUnavailable
 from echochat.history.jetstream.api import JetStreamError, ask
+from echochat.history.jetstream.stream import StreamChanged
 from echochat.history.jetstream.subjects import NO_TOPIC, NotAnEvent, read, token
 from echochat.history.records import Draft
 
@@ -60,6 +61,7 @@ class Consumer:
 
     :param name: the stream's.
     :param deliver: is given events, and called with none when only the position has moved.
+    :param verify: fails where the stream is not the one that it was.
     :param lost: is told why, when it cannot be made anew.
     :ivar position: everything up to here that is followed has been delivered.
     """
@@ -67,13 +69,20 @@ class Consumer:
     log = make_logger()
 
     def __init__(
-        self, broker: Broker, name: str, clock: IReactorTime, deliver: Deliver, lost: Callable[[str], None]
+        self,
+        broker: Broker,
+        name: str,
+        clock: IReactorTime,
+        deliver: Deliver,
+        verify: Callable[[], Awaitable[None]],
+        lost: Callable[[str], None],
     ) -> None:
         self.position = 0
         self._broker = broker
         self._name = name
         self._clock = clock
         self._deliver = deliver
+        self._verify = verify
         self._lost = lost
         # What is wanted, and what the consumer has; None: there is none.
         self._topics: dict[str, None] = {}
@@ -191,6 +200,10 @@ class Consumer:
             self._caught_up = Deferred()
             await self._caught_up
 
+    async def _recreate(self) -> int:
+        await self._verify()
+        return await self._create()
+
     async def _create(self) -> int:
         self._drop()
         self._generation += 1
@@ -259,7 +272,7 @@ class Consumer:
         self._drop()
         if self._changing is not None:
             self._changing.cancel()
-        beginning = self._changing = Deferred.fromCoroutine(self._create())
+        beginning = self._changing = Deferred.fromCoroutine(self._recreate())
         beginning.addCallbacks(self._has_begun, self._has_not_begun)
 
     def _has_begun(self, pending: int) -> None:
@@ -277,7 +290,7 @@ class Consumer:
         if failure.check(CancelledError):
             return
         self._changing = None
-        if not failure.check(BrokerUnavailable, JetStreamError):
+        if not failure.check(BrokerUnavailable, JetStreamError, StreamChanged):
             self.log.failure("a consumer could not be made", failure)
         self._lost(failure.getErrorMessage())
 

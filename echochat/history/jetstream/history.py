@@ -27,7 +27,7 @@ from echochat.history.jetstream.publishing import Publisher
 from echochat.history.jetstream.reading import Reader
 from echochat.history.jetstream.recovery import Recovery
 from echochat.history.jetstream.settings import Settings
-from echochat.history.jetstream.stream import Found, Stream, StreamRefused
+from echochat.history.jetstream.stream import Found, Stream, StreamChanged, StreamRefused
 from echochat.history.jetstream.topics import Lists
 from echochat.history.records import Draft, Page, Status, Stored, TopicState
 
@@ -86,7 +86,7 @@ class JetStreamHistory:
         self._phase = Phase.NEW
         self._receiver: Receiver | None = None
         self._stream = Stream(broker, settings)
-        self._consumer = Consumer(broker, settings.name, self._clock, self._deliver, self._lose)
+        self._consumer = Consumer(broker, settings.name, self._clock, self._deliver, self._verify, self._lose)
         self._publisher = Publisher(
             broker,
             settings.name,
@@ -97,7 +97,7 @@ class JetStreamHistory:
             self._lose,
         )
         self._direct = Direct(broker, settings.name)
-        self._reader = Reader(self._direct, settings.name, self._clock)
+        self._reader = Reader(self._direct, settings.name, self._stream.look, self._clock)
         self._lists = Lists(broker, settings.name, self._clock)
         self._name = settings.name
         self._recovery = Recovery(self._prepare, self._not_prepared, self._clock)
@@ -240,7 +240,7 @@ class JetStreamHistory:
             self.epoch = found.epoch
             self.head = self._consumer.position = found.last
             return
-        if found.epoch == self.epoch and found.first <= self._consumer.position + 1:
+        if found.epoch == self.epoch and found.has_all_behind(self._consumer.position):
             return
         assert self._receiver is not None
         self.head = self._consumer.position = self._publisher.last = found.last
@@ -310,22 +310,32 @@ class JetStreamHistory:
         """
         See what has become of the stream.
 
+        :raises StreamChanged: it is another one.
         :raises BrokerUnavailable, JetStreamError: it cannot be seen.
         """
         known = self._known
         found = await self._stream.look()
         if found.epoch != self.epoch or found.last < known:
-            self._lose("the stream is another one")
-            return
+            raise StreamChanged("the stream is another one")
         self._reader.stream = found
         missing = found.last - found.messages
         self.status.removed += max(0, missing - self._missing)
         self._missing = missing
 
+    async def _verify(self) -> None:
+        """
+        See whether a consumer can go on where another one has ended.
+
+        :raises StreamChanged: it cannot.
+        """
+        await self.look()
+        if not self._reader.stream.has_all_behind(self._consumer.position):
+            raise StreamChanged("events were removed before they had arrived here")
+
     def _not_looked(self, failure: Failure) -> None:
-        if failure.check(BrokerUnavailable, JetStreamError):
-            self._lose("the stream cannot be found")
-        else:
+        if failure.check(StreamChanged, JetStreamError):
+            self._lose("the stream is not the one that it was")
+        elif not failure.check(BrokerUnavailable):
             self.log.failure("the stream {name} could not be looked at", failure=failure, name=self._name)
 
     async def _close(self) -> None:

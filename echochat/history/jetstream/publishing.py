@@ -38,7 +38,12 @@ BYTES_IN_FLIGHT: Final = 8 << 20
 
 DEADLINE: Final = 5.0
 """
-Seconds that an acknowledgement may take.
+Seconds that the next acknowledgement may take, whichever it is.
+"""
+
+LONGEST: Final = 60.0
+"""
+Seconds that any acknowledgement may take.
 """
 
 _TOO_MANY_REQUESTS: Final = 429
@@ -121,6 +126,8 @@ class Publisher:
         # By number, so by age as well.
         self._sent: dict[int, _Sent] = {}
         self._bytes = 0
+        self._progress = 0.0
+        self._complained = ""
         self._labels: dict[str, _Sent] = {}
         self._idle: list[Deferred[None]] = []
         self._subscription = broker.subscribe(f"{self._inbox}.*", self._acknowledged)
@@ -144,7 +151,11 @@ class Publisher:
         See whether acknowledgements are overdue. To be called once in a second or so.
         """
         oldest = next(iter(self._sent.values()), None)
-        if oldest is not None and self._clock.seconds() - oldest.since > DEADLINE:
+        if oldest is None:
+            return
+        now = self._clock.seconds()
+        # A slow disk needs its time for all that is under way. What was passed over by later ones got lost.
+        if now - max(oldest.since, self._progress) > DEADLINE or now - oldest.since > LONGEST:
             self._stuck("the broker does not acknowledge")
 
     def answer(self) -> None:
@@ -223,6 +234,7 @@ class Publisher:
         return most if isinstance(most, int) else 1 << 20
 
     def _acknowledged(self, messages: Sequence[Message]) -> None:
+        self._progress = self._clock.seconds()
         for message in messages:
             number = message.subject.rpartition(".")[2]
             sent = self._sent.pop(int(number), None) if number.isdigit() else None
@@ -235,6 +247,8 @@ class Publisher:
             self._settle(sent, message)
         self._send()
         self.answer()
+        if messages[-1].status == NO_RESPONDERS:
+            self._stuck(_NO_STREAM)
 
     def _settle(self, sent: _Sent, message: Message) -> None:
         if message.status == NO_RESPONDERS:
@@ -260,7 +274,11 @@ class Publisher:
     def _why(self, error: dict[str, Any]) -> HistoryUnavailable:
         if error.get("code") == _TOO_MANY_REQUESTS:
             return HistoryBusy(_BUSY)
-        self.log.error("the stream {name} does not take an event: {error}", name=self._name, error=error)
+        what = str(error.get("description", "the answer is from another stream"))
+        if what != self._complained:
+            # A full disk refuses thousands a second.
+            self._complained = what
+            self.log.error("the stream {name} does not take an event: {what}", name=self._name, what=what)
         return HistoryUnavailable("the broker does not take events now")
 
     def _refuse(self, places: Sequence[tuple[_Append, int]], why: HistoryUnavailable) -> None:

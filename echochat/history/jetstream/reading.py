@@ -56,6 +56,7 @@ class Reader:
     Reads from one stream.
 
     :param name: the stream's.
+    :param look: tells the stream as it is now.
     :ivar stream: as it was when it was last looked at; to be set before anything is read.
     """
 
@@ -63,8 +64,11 @@ class Reader:
 
     stream: Stream
 
-    def __init__(self, direct: Direct, name: str, clock: IReactorTime) -> None:
+    def __init__(
+        self, direct: Direct, name: str, look: Callable[[], Coroutine[Any, Any, Stream]], clock: IReactorTime
+    ) -> None:
         self._direct = direct
+        self._look = look
         self._name = name
         self._clock = clock
         self._turns = DeferredSemaphore(AT_ONCE)
@@ -104,7 +108,10 @@ class Reader:
         The highest position that can have been removed with all before it.
         """
         first = await self._direct.first()
-        return first - 1 if first is not None else self.stream.last
+        if first is not None:
+            return first - 1
+        found = await self._look()
+        return found.last if not found.messages else found.first - 1
 
     # Ours
 

@@ -60,6 +60,9 @@ class Recovery:
                 raise
             except Exception:
                 self._failed(Failure())
+                # Whoever was told may have stopped this, while there was nothing to cancel.
+                if self._running is None:
+                    return
                 await deferLater(self._clock, backoff.next_delay())
             else:
                 self._running = None

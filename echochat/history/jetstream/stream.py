@@ -31,6 +31,12 @@ class StreamRefused(Exception):
     """
 
 
+class StreamChanged(Exception):
+    """
+    The stream is not the one that it was, or has lost its last events.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """
@@ -51,6 +57,13 @@ class Found:
     messages: int
     events: int
     replicas: int
+
+    def has_all_behind(self, position: int) -> bool:
+        """
+        Whether nothing can have been removed behind a position: neither with all before it, nor of a topic that has
+        got more events since than it may have.
+        """
+        return self.first <= position + 1 and not 0 < self.events <= self.last - position
 
 
 class Stream:
