@@ -226,11 +226,11 @@ class Connection:
         """
         Both sides are closed, or the client has gone and there is no other side.
         """
-        if self.is_over:
+        factory, carrier, lease = self.factory, self.carrier, self.lease
+        if self.number not in factory.connections:
             return
-        carrier, lease = self.carrier, self.lease
         bytes_in, bytes_out = carrier.bytes_in, carrier.bytes_out
-        self.factory.ended(self, self._cause, bytes_in, bytes_out)
+        factory.ended(self, self._cause, bytes_in, bytes_out)
         if self._placing is not None:
             self._stop_placing()
             lease = self.lease
@@ -238,7 +238,8 @@ class Connection:
             traffic = lease.backend.traffic
             traffic.bytes_in += bytes_in
             traffic.bytes_out += bytes_out
-            self._report()
+            if not self._is_reported:
+                self._report()
             lease.release()
 
     # Ours

@@ -106,7 +106,7 @@ class Dispatch:
         :return: None: a backend has the client already. Otherwise it fires when one has, and fails with
             :class:`NoBackend`, which says why, when none can.
         """
-        if self._line:
+        if self._line.places:
             # Who came earlier goes first.
             self.freed()
         if tried:
@@ -124,7 +124,7 @@ class Dispatch:
         There may be a place for those who wait.
         """
         # An attempt that fails at once gives its lease back from here: the loop that runs already sees to that.
-        if not self._line or self._serving:
+        if not self._line.places or self._serving:
             return
         self._serving = True
         try:

@@ -206,13 +206,13 @@ class Pool:
         backend.used = self._chosen
         backend.active += 1
         backend.traffic.connections += 1
-        self._tiers[backend.backup].place(backend)
+        self._tiers[backend.backup].counted(backend)
         return Lease(backend, now, self._give_back)
 
     def _give_back(self, backend: Backend) -> None:
         backend.active -= 1
         if self._backends.get(backend.name) is backend:
-            self._tiers[backend.backup].place(backend)
+            self._tiers[backend.backup].counted(backend)
             self.freed()
 
     def _place(self, backend: Backend) -> None:

@@ -102,7 +102,8 @@ class ProxyFactory(Factory):
         """
         self.connections[connection.number] = connection
         self._gate.enter()
-        self.idle.set(connection)
+        if self.settings.idle > 0:
+            self.idle.set(connection)
 
     def handed_over(self, connection: Connection) -> None:
         """
@@ -118,13 +119,14 @@ class ProxyFactory(Factory):
         del self.connections[connection.number]
         if connection.carrier.is_here:
             self._gate.leave()
-            self.idle.clear(connection)
-        backend = connection.backend
+            if self.settings.idle > 0:
+                self.idle.clear(connection)
+        lease = connection.lease
         self.journal.add(
             Ended(
                 connection.number,
                 connection.address,
-                backend.name if backend is not None else "no backend",
+                lease.backend.name if lease is not None else "no backend",
                 self.clock.seconds() - connection.began,
                 cause,
                 bytes_in,

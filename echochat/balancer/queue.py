@@ -35,11 +35,12 @@ class WaitingLine(Generic[Waiting]):
 
     :param most: how many may wait; 0: nobody. Who waits already stays when it becomes less.
     :param patience: seconds that one waits at most.
+    :ivar places: of those who wait, in the order in which they came.
     """
 
     def __init__(self, clock: IReactorTime, most: int = LONGEST, patience: float = PATIENCE) -> None:
         self.most = most
-        self._places: dict[Waiting, Deferred[Any]] = {}
+        self.places: dict[Waiting, Deferred[Any]] = {}
         self._deadlines: Deadlines[Waiting] = Deadlines(clock, patience, self._expire)
 
     @property
@@ -54,23 +55,23 @@ class WaitingLine(Generic[Waiting]):
         self._deadlines.seconds = seconds
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __iter__(self) -> Iterator[Waiting]:
         """
         In the order in which they came. They may come and go in the meantime.
         """
-        return iter(tuple(self._places))
+        return iter(tuple(self.places))
 
     def __contains__(self, waiting: Waiting) -> bool:
-        return waiting in self._places
+        return waiting in self.places
 
     @property
     def has_room(self) -> bool:
         """
         Whether one more may wait.
         """
-        return len(self._places) < self.most
+        return len(self.places) < self.most
 
     def join(self, waiting: Waiting) -> "Deferred[Any]":
         """
@@ -84,7 +85,7 @@ class WaitingLine(Generic[Waiting]):
             self._take_out(waiting)
 
         place: Deferred[Any] = Deferred(leave)
-        self._places[waiting] = place
+        self.places[waiting] = place
         self._deadlines.set(waiting)
         return place
 
@@ -105,7 +106,7 @@ class WaitingLine(Generic[Waiting]):
         Refuse all.
         """
         for waiting in self:
-            if waiting in self._places:
+            if waiting in self.places:
                 self.refuse(waiting, error)
         self._deadlines.stop()
 
@@ -116,4 +117,4 @@ class WaitingLine(Generic[Waiting]):
 
     def _take_out(self, waiting: Waiting) -> "Deferred[Any]":
         self._deadlines.clear(waiting)
-        return self._places.pop(waiting)
+        return self.places.pop(waiting)

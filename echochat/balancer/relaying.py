@@ -65,7 +65,7 @@ class RelayRoute:
     def _connect(self, target: Target, client: Connection) -> "Deferred[None] | None":
         made, number = begin(target)
         if not number:
-            client.carrier.join(made, self._header(client))
+            client.carrier.join(made, self._header(client) if self._send_proxy is not None else b"")
             return None
         if not is_under_way(number):
             return fail(reason(number))

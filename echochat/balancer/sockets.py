@@ -43,7 +43,8 @@ class Sockets:
         # That of a backend which went at once.
         self._last: End | None = None
         self._silent: Any = None
-        self._unsent = 0
+        # What both sides have still to take, when nothing else is expected.
+        self._unsent: int | None = None
 
     # Called by the route
 
@@ -64,7 +65,7 @@ class Sockets:
         self._server = server = End(self._port.reactor, connected, self)
         self._client.join(server, first)
         self._client.look_once(self._connection.hear)
-        if server.is_open:
+        if server.number >= 0:
             self.factory.young.set(self)
 
     def join_protocol(self, server: Half, first: bytes) -> None:
@@ -122,9 +123,12 @@ class Sockets:
         self.factory.lingering.set(self)
 
     def closed(self) -> None:
-        self.factory.lingering.clear(self)
-        self.factory.young.clear(self)
-        self._wait_no_more()
+        factory = self.factory
+        if self._unsent is not None:
+            factory.lingering.clear(self)
+        factory.young.clear(self)
+        if self._silent is not None:
+            self._wait_no_more()
         self._connection.end()
         # Each refers to the others: the collector would have to look for them.
         for end in (self._client, self._server, self._last):
@@ -147,6 +151,7 @@ class Sockets:
         Nothing more was expected but that one side takes what it was sent, and closes.
         """
         waiting = self._waiting
+        assert self._unsent is not None
         if waiting < self._unsent:
             self._unsent = waiting
             self.factory.lingering.set(self)

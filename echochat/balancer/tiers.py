@@ -54,22 +54,36 @@ class Tier:
         if not (backend.may_serve and backend.has_room):
             self.drop(backend)
             return
-        weight, valid = backend.weight, self._valid
-        if self._weights.get(backend) != weight:
-            self._weight += weight - self._weights.get(backend, 0)
-            self._weights[backend] = weight
+        if self._weights.get(backend) != backend.weight:
+            self._weight += backend.weight - self._weights.get(backend, 0)
+            self._weights[backend] = backend.weight
         if backend.since is not None:
-            valid.pop(backend, None)
+            self._valid.pop(backend, None)
             self._slow.setdefault(backend, 0.0)
             return
-        slow, heap = self._slow, self._heap
-        if slow:
-            slow.pop(backend, None)
+        self._slow.pop(backend, None)
         self._number = number = self._number + 1
-        entry = ((backend.active + 1) / weight, backend.used, number, backend)
-        before, valid[backend] = valid.get(backend), number
-        if heap and heap[0][2] == before:
-            # Its own is at the top, as that of one that was just chosen is.
+        self._valid[backend] = number
+        heapq.heappush(self._heap, ((backend.active + 1) / backend.weight, backend.used, number, backend))
+        if len(self._heap) > 2 * len(self._valid) + 64:
+            self._tidy()
+
+    def counted(self, backend: Backend) -> None:
+        """
+        It has one connection more, or one less.
+        """
+        valid = self._valid
+        before = valid.get(backend)
+        if before is None or backend.most:
+            self.place(backend)
+            return
+        # It stays where it is: what can serve can do so with any number of connections.
+        self._number = number = self._number + 1
+        valid[backend] = number
+        heap = self._heap
+        entry = ((backend.active + 1) / backend.weight, backend.used, number, backend)
+        if heap[0][2] == before:
+            # As that of one that was just chosen is.
             heapq.heapreplace(heap, entry)
             return
         heapq.heappush(heap, entry)
@@ -88,8 +102,9 @@ class Tier:
         """
         Choose the least loaded one.
         """
-        if self._slow:
-            self._finish(now, slow_start)
+        if not self._slow:
+            return self._first(avoid)
+        self._finish(now, slow_start)
         quick = self._first(avoid)
         if not self._slow:
             return quick

@@ -15,7 +15,10 @@ from twisted.python.failure import Failure
 
 from echochat.net.lean.watched import PEER_ENDED, Watched
 
-_LATER: Final = frozenset((errno.EAGAIN, errno.EINTR))
+LATER: Final = frozenset((errno.EAGAIN, errno.EINTR))
+"""
+Numbers of errors that tell nothing of a connection.
+"""
 
 
 class Writing(Enum):
@@ -55,6 +58,9 @@ class Owner(Protocol):
         """
 
 
+_OPEN: Final = Writing.OPEN
+
+
 class Ending(Watched):
     """
     A socket of a pair, as far as its end is concerned.
@@ -70,9 +76,9 @@ class Ending(Watched):
     other: Any
 
     def __init__(self, reactor: Any, connected: socket.socket, owner: Owner) -> None:
-        super().__init__(reactor, connected)
+        Watched.__init__(self, reactor, connected)
         self._owner: Any = owner
-        self._writing = Writing.OPEN
+        self._writing = _OPEN
         self.other = None
         self.has_ended = False
 
@@ -172,14 +178,14 @@ class Ending(Watched):
         self._owner.closed()
 
     def _read_failed(self, error: OSError) -> None:
-        if error.errno not in _LATER:
+        if error.errno not in LATER:
             self._be_reset()
 
     def _send_failed(self, error: OSError) -> int:
         """
         :return: how much was sent: nothing.
         """
-        if error.errno not in _LATER:
+        if error.errno not in LATER:
             self._be_reset()
         return 0
 

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from echochat.net.lean.endings import Ending, Owner, Writing
+from echochat.net.lean.endings import LATER, Ending, Owner, Writing
 from echochat.net.lean.pipes import Pipe, shared_pipe
 from echochat.net.lean.watched import IN, NOW, OUT, PEER_ENDED
 
@@ -67,7 +67,7 @@ class End(Ending):
     other: "End | None"
 
     def __init__(self, reactor: Any, connected: socket.socket, owner: Owner) -> None:
-        super().__init__(reactor, connected, owner)
+        Ending.__init__(self, reactor, connected, owner)
         self._pipe: Pipe | None = None
         self._most = FEW
         self._recv = connected.recv
@@ -87,7 +87,8 @@ class End(Ending):
         try:
             data = recv(self._most, NOW)
         except OSError as error:
-            self._read_failed(error)
+            if error.errno not in LATER:
+                self._be_reset()
             return
         size = len(data)
         if not size:
@@ -137,8 +138,14 @@ class End(Ending):
                 sent = other._send_failed(error)
             if sent < len(first):
                 other._keep(first[sent:])
-        self.arm()
-        other.arm()
+        if self.waiting or other.waiting or other.number < 0:
+            self.arm()
+            other.arm()
+            return
+        # As they would do, without asking what is known.
+        self._pass_on, other._pass_on = other._send, self._send
+        self._ask(IN)
+        other._ask(IN)
 
     def look_once(self, look: Callable[[bytes], object]) -> None:
         """

@@ -51,7 +51,8 @@ class LeanReactor:
         self.watch = self._dispatcher.watch
         self.change = self._dispatcher.change
         self.forget = self._dispatcher.forget
-        self.closing = self._dispatcher.closing
+        self.bury = self._dispatcher.bury
+        self.bury_one = self._dispatcher.bury_one
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._outer, name)

@@ -93,10 +93,9 @@ class Watched:
         if self.number >= 0:
             if self._is_shared:
                 self._part()
-            self._reactor.closing(self)
+            self._reactor.bury(self)
             self.number = -1
             self.waiting = b""
-            self.socket.close()
 
     def abort(self) -> None:
         """
