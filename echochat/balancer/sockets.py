@@ -64,8 +64,8 @@ class Sockets:
             self._wait_no_more()
         self._server = server = End(self._port.reactor, connected, self)
         self._client.join(server, first)
-        self._client.look_once(self._connection.hear)
         if server.number >= 0:
+            self._client.look_once(self._connection.hear)
             self.factory.young.set(self)
 
     def join_protocol(self, server: Half, first: bytes) -> None:
