@@ -57,6 +57,13 @@ class InstallationTests(SynchronousTestCase):
         program = "import sys, twisted.plugins.echochat_plugins; print([m for m in sys.modules if 'echochat' in m])"
         self.assertEqual(asked(sys.executable, "-c", program).stdout.strip(), "['twisted.plugins.echochat_plugins']")
 
+    def test_alone_without_nats(self) -> None:
+        """
+        A server that shares its log with no others does not load what it takes to do so.
+        """
+        loaded = "import sys, echochat.tap.server; print('nats' in sys.modules, 'echochat.broker' in sys.modules)"
+        self.assertEqual(asked(sys.executable, "-c", loaded).stdout.split(), ["False", "False"])
+
     def test_command_line(self) -> None:
         """
         ``echochat`` is a command, and leads to what it says.
