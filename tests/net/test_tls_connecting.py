@@ -113,7 +113,7 @@ class ConnectTests(TestCase):
         Without a file, who is trusted is this machine's to say: nobody here knows ours.
         """
         port = await self.site.listen()
-        await self.refused("is from an authority that is not trusted here", port, "")
+        await self.refused("the server's certificate is from an authority that is not trusted here", port, "")
 
     async def test_own_certificate(self) -> None:
         """

@@ -17,16 +17,20 @@ class TlsFailed(Exception):
     """
 
 
+_UNTRUSTED: Final = (
+    Code.ERR_SELF_SIGNED_CERT_IN_CHAIN,
+    Code.ERR_UNABLE_TO_GET_ISSUER_CERT,
+    Code.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+    Code.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+)
+
 _VERDICTS: Final = {
     Code.ERR_CERT_HAS_EXPIRED: "has expired",
     Code.ERR_CERT_NOT_YET_VALID: "is not valid yet (or a clock is wrong)",
     Code.ERR_CERT_REVOKED: "was revoked",
     Code.ERR_INVALID_PURPOSE: "is for another purpose",
     Code.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "is signed by nobody but itself",
-    Code.ERR_SELF_SIGNED_CERT_IN_CHAIN: "is from an authority that is not trusted here",
-    Code.ERR_UNABLE_TO_GET_ISSUER_CERT: "is from an authority that is not trusted here",
-    Code.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "is from an authority that is not trusted here",
-    Code.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "is from an authority that is not trusted here",
+    **dict.fromkeys(_UNTRUSTED, "is from an authority that is not trusted here"),
     Code.ERR_CERT_SIGNATURE_FAILURE: "is not signed by the authority that it names",
     Code.ERR_UNABLE_TO_GET_CRL: "is from an authority whose revocation list is missing here",
     Code.ERR_CRL_HAS_EXPIRED: "cannot be checked: the revocation list here is out of date",
@@ -72,7 +76,9 @@ def verdict_in_words(error: int, depth: int, other: str) -> str:
     :param depth: 0 for the other end's own certificate, more for those of authorities.
     :param other: what the other end is.
     """
-    whose = f"{other}'s certificate" if depth == 0 else f"an authority's certificate behind {other}'s"
+    # Whether it has shown its authority's certificate, or only its own, is all the same: nobody here trusts it.
+    is_its_own = depth == 0 or error in _UNTRUSTED
+    whose = f"{other}'s certificate" if is_its_own else f"an authority's certificate behind {other}'s"
     return f"{whose} {_VERDICTS.get(error, f'is not acceptable (error {error} of openssl-verify(1))')}"
 
 
