@@ -12,12 +12,14 @@ from OpenSSL import SSL
 from OpenSSL._util import lib
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from echochat.net.tls import TlsFailed, handshakes, peer_name
 from echochat.net.tls.handshakes import HandshakeCounts
+from echochat.net.tls.transport import TlsTransport
 from tests.net.authority import CLIENTS, SERVERS, Folder, Pair, alice, authority, make, revocation_list, stranger, uri
 from tests.net.recorders import Recorder
 from tests.net.tls_memory import CLIENT, TLS_1_2, TLS_1_3, Client, Greeter, Service, client_context
@@ -84,6 +86,23 @@ class AcceptedTests(ServiceTests):
             self.assertTrue(ISSLTransport.providedBy(greeter.transport))
             self.assertIsNone(peer_name(greeter.transport))
             self.assertEqual(greeter.transport.getPeer(), CLIENT)
+
+    def test_tls_from_the_first(self) -> None:
+        """
+        It is known to be TLS also where zope.interface has looked at connections without it before, and at none with
+        it: the first client of a server may have gone away in the handshake.
+        """
+
+        class Unseen(TlsTransport):
+            """
+            As none that was looked at.
+            """
+
+        below = StringTransport()
+        self.assertFalse(ISSLTransport.providedBy(below))
+        transport = Unseen.__new__(Unseen)
+        transport.transport = below
+        self.assertTrue(ISSLTransport.providedBy(transport))
 
     def test_any_segments(self) -> None:
         """

@@ -81,6 +81,16 @@ class TlsTransport(TLSMemoryBIOProtocol):
             # It is None when the connection was lost with the last of these.
             self._flushSendBIO()
 
+    # Called by Python
+
+    def __getattr__(self, name: str) -> Any:
+        # Twisted's asks the transport below for whatever this one has not. That must not be what zope.interface keeps
+        # of classes: once it had looked at a TCP connection, it took that one's interfaces for this one's, and TLS
+        # for none, from then on.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
     # Called by the protocol
 
     @property
