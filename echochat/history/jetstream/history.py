@@ -213,6 +213,8 @@ class JetStreamHistory:
         """
         found = await self._stream.prepare()
         if found.epoch == self.epoch and found.last < self._known:
+            if await self._stream.reached() > self._known:
+                raise BrokerUnavailable("the broker is behind the others")
             found = await self._stream.rename()
         self._learn(found)
         await self._consumer.begin(self._consumer.position)
@@ -315,6 +317,8 @@ class JetStreamHistory:
         """
         known = self._known
         found = await self._stream.look()
+        if found.epoch == self.epoch and found.last < known < await self._stream.reached():
+            return
         if found.epoch != self.epoch or found.last < known:
             raise StreamChanged("the stream is another one")
         self._reader.stream = found

@@ -2,6 +2,7 @@
 The stream: made where there is none, checked and brought up to date where there is one.
 """
 
+import json
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +10,9 @@ from typing import Final
 from txaio.tx import make_logger
 
 from echochat.broker import Broker, NobodyAnswers
-from echochat.history.jetstream.api import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, JetStreamError, Json, ask
+from echochat.history.jetstream.api import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, TIMEOUT, JetStreamError, Json, ask
 from echochat.history.jetstream.settings import Settings
+from echochat.history.jetstream.subjects import PROBE
 from echochat.history.records import EVERYTHING
 
 _EPOCH: Final = "echochat-epoch"
@@ -107,6 +109,22 @@ class Stream:
         :raises BrokerUnavailable: the broker does not answer.
         """
         return _found(await ask(self._broker, f"STREAM.INFO.{self._settings.name}"))
+
+    async def reached(self) -> int:
+        """
+        A position that the stream has now, beyond doubt: something is written, which is no event.
+
+        A broker that led and was stopped, or cut off from the others, says for some seconds what was true when it did:
+        only what most of them have acknowledged is true now.
+
+        :raises JetStreamError: it is not taken.
+        :raises BrokerUnavailable: it is not acknowledged.
+        """
+        subject = f"{self._settings.name}.{PROBE}"
+        answer: Json = json.loads((await self._broker.request(subject, b"", TIMEOUT)).payload)
+        if "error" in answer:
+            raise JetStreamError(answer["error"])
+        return int(answer["seq"])
 
     async def rename(self) -> Found:
         """

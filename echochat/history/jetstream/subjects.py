@@ -17,7 +17,12 @@ _ESCAPED: Final = re.compile(r"=([0-9A-F]{2})")
 
 NO_TOPIC: Final = "=none"
 """
-A token that is no topic's.
+A token that is no topic's, and on which nothing is.
+"""
+
+PROBE: Final = "=probe"
+"""
+Another one, on which is what was written to see whether the stream takes it.
 """
 
 

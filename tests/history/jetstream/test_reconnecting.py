@@ -4,14 +4,21 @@ What goes wrong between a server and its broker, with a real nats-server, and wh
 
 import time
 from collections.abc import Sequence
+from typing import Any
+from unittest import mock
 
+from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 
 from echochat.broker import Message
 from echochat.history import HistoryUnavailable, Retention, Stored
+from echochat.history.jetstream.stream import Stream
 from tests.broker.nats import Nats
 from tests.history.doubles import draft, read_everything
 from tests.history.jetstream.sharing import Server, SharedCase
+
+reactor: Any = _reactor
 
 
 class BrokerTests(SharedCase):
@@ -242,7 +249,32 @@ class AnotherStreamTests(SharedCase):
         await self.nats.start()
         await told
         self.assertNotEqual(server.history.epoch, old)
-        self.assertEqual(server.history.head, 5)
+        # What was written to make sure has the position of what was lost.
+        self.assertEqual(server.history.head, 6)
+
+    async def test_a_broker_that_is_behind(self) -> None:
+        """
+        What a broker says that was cut off from the others is old, and not the whole log: it is the same one.
+        """
+        server = await self.server("a")
+        epoch = server.history.epoch
+        old = await Stream(server.broker, self.settings).look()
+        await server.publish(*[draft(str(n), "a", label=str(n)) for n in range(5)])
+        await server.until(5)
+        with mock.patch.object(Stream, "look", return_value=old):
+            await server.history.look()
+        gone, back = server.when("unavailable"), server.when("available")
+        with mock.patch.object(Stream, "prepare", return_value=old) as prepare:
+            server.broker.renew()
+            await gone
+            while not prepare.called:
+                await deferLater(reactor, 0.01)
+        await back
+        self.assertEqual(server.history.epoch, epoch)
+        self.assertNotIn("interrupted: the stream is another one", server.receiver.told)
+        stored = await server.publish(draft("more", "a", label="more"))
+        await server.until(6)
+        self.assertEqual(server.receiver.events[-1], (stored.positions[0], "a", "more"))
 
     async def test_removed_before_it_arrived(self) -> None:
         """
