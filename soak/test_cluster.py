@@ -36,6 +36,17 @@ class LongClusterTests(TestCase):
         self.assertTrue(verdict.is_clean, str(verdict))
         self.assertGreater(verdict.acknowledged, 20 * FAULTS)
 
+    async def test_faults_at_once(self) -> None:
+        """
+        Nor when brokers, servers, the balancer and clients suffer at the same time.
+        """
+        run = ClusterRun(self, make_network(self), Plan(seed=SEED))
+        await run.start()
+        await run.torment_at_once(FAULTS)
+        verdict = await run.finish()
+        self.assertTrue(verdict.is_clean, str(verdict))
+        self.assertGreater(verdict.acknowledged, 5 * FAULTS)
+
     async def test_power_cuts(self) -> None:
         """
         Nor when all brokers lose their power, again and again.

@@ -16,6 +16,7 @@ from twisted.web.client import Agent, readBody
 
 from tests.checker.cluster.disk import cut
 from tests.checker.cluster.network import Machine, Network
+from tests.checker.cluster.records import keep_output
 from tests.processes import Program, program_beside, start_program
 
 reactor: Any = _reactor
@@ -84,7 +85,9 @@ class Broker:
         if self._watched:
             watching = (sys.executable, "-m", "tests.checker.cluster.disk", str(self._store), str(self._kept))
             command = [*watching, *command]
-        self.program = start_program(self._test, *self.machine.command(*command), environment={"PYTHONPATH": CHECKOUT})
+        command = [*self.machine.command(*command)]
+        self.program = start_program(self._test, *command, environment={"PYTHONPATH": CHECKOUT})
+        keep_output(self._test, self._folder / "output", self.program)
 
     async def end(self, number: int = signal.SIGKILL) -> None:
         """

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from txaio.tx import make_logger
 
 from tests.checker.cluster.brokers import Broker, Brokers
 from tests.checker.cluster.network import Machine, Network
@@ -30,6 +31,8 @@ RECOVERY: Final = 60.0
 """
 Seconds after which events must be acknowledged again.
 """
+
+_log = make_logger()
 
 
 class Faults(Protocol):
@@ -96,6 +99,7 @@ class BrokerFaults:
         await self._brokers.roll(self._random.sample(self._brokers.all, len(self._brokers.all)))
 
     async def _kill(self, broker: Broker) -> None:
+        _log.info("{name} is killed", name=broker.name)
         await broker.end(signal.SIGKILL)
         await wait(self._random.uniform(0.0, 3.0))
         self._brokers.start_one(broker)
@@ -106,6 +110,7 @@ class BrokerFaults:
             minority.append(self._random.choice(self._companions))
         # A companion is reached by clients still, or is not.
         planes = self._random.choice((["back"], ["back", "front"]))
+        _log.info("{machines} are cut off on {planes}", machines=[each.name for each in minority], planes=planes)
         self._network.cut(minority, planes)
         try:
             await wait(self._random.uniform(1.0, LONGEST_CUT))
@@ -124,6 +129,8 @@ class Signalled(Protocol):
     What takes signals.
     """
 
+    machine: Machine
+
     def signal(self, number: int) -> None:
         """
         Send it one.
@@ -135,6 +142,7 @@ async def stop_and_go(targets: Sequence[Signalled], random: Random) -> None:
     Stop processes for a while, as a machine that swaps does; they know nothing of it.
     """
     for each in targets:
+        _log.info("{name} is stopped", name=each.machine.name)
         each.signal(signal.SIGSTOP)
     try:
         await wait(random.uniform(0.1, LONGEST_STOP))
@@ -155,6 +163,8 @@ class Nemesis:
     :ivar recovery: for each fault, its kind and the seconds from its mending to the next acknowledgement.
     """
 
+    log = make_logger()
+
     random: Random
     parts: Sequence[Faults]
     progress: Callable[[], int]
@@ -169,6 +179,14 @@ class Nemesis:
         late = ", ".join(f"{seconds:.1f} s ({name})" for name, seconds in slowest)
         return f"{self.done.total()} faults: {kinds}; slowest to acknowledge again: {late}"
 
+    def join(self, other: "Nemesis") -> None:
+        """
+        Count what another one did as done by this one.
+        """
+        self.done += other.done
+        self.began = sorted([*self.began, *other.began], key=lambda each: each[1])
+        self.recovery += other.recovery
+
     async def torment(self, number: int) -> None:
         """
         :raises AssertionError: nothing was acknowledged for long after a fault.
@@ -178,9 +196,11 @@ class Nemesis:
         while (left := upto - self.done.total()) > 0:
             for name in self.random.sample([*kinds], min(left, len(kinds))):
                 await deferLater(self.clock, self.random.uniform(0.1, 1.0))
+                self.log.info("{name} begins", name=name)
                 self.began.append((name, self.clock.seconds()))
                 await kinds[name]()
                 self.done[name] += 1
+                self.log.info("{name} is over", name=name)
                 self.recovery.append((name, await self.recovered(name)))
 
     async def recovered(self, name: str) -> float:

@@ -12,6 +12,7 @@ from time import time
 from typing import Any, Final
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.trial.unittest import TestCase
 
@@ -88,6 +89,7 @@ class ClusterRun:
     brokers: Brokers
     nemesis: Nemesis
     crowd: Crowd
+    _parts: list[Faults]
 
     def __init__(self, test: TestCase, network: Bridged | Loopback, plan: Plan) -> None:
         self._test = test
@@ -118,15 +120,30 @@ class ClusterRun:
         topics = [f"topic-{number}" for number in range(self._plan.topics)]
         self.crowd = Crowd(reactor, self._random, endpoint, topics, self._plan.pace, self._show)
         random = Random(self._plan.seed)
-        parts: list[Faults] = [
+        self._parts = [
             BrokerFaults(self.brokers, self._network, random, machines),
             ServerFaults(self.servers, random),
             BalancerFaults(balancer, random),
             ClientFaults(weather, self.crowd, random),
         ]
-        self.nemesis = Nemesis(random, parts, self.crowd.acknowledged)
+        self.nemesis = Nemesis(random, self._parts, self.crowd.acknowledged)
         self.crowd.start(self._plan.publishers, self._plan.subscribers)
         await self.nemesis.recovered("the start")
+
+    async def torment_at_once(self, number: int) -> None:
+        """
+        Do so many faults, to brokers, servers, the balancer and clients at the same time.
+
+        :raises AssertionError: nothing was acknowledged for long after one.
+        """
+        each = number // len(self._parts)
+        nemeses = [
+            Nemesis(Random(self._plan.seed + place), [part], self.crowd.acknowledged)
+            for place, part in enumerate(self._parts)
+        ]
+        await gatherResults([Deferred.fromCoroutine(nemesis.torment(each)) for nemesis in nemeses], consumeErrors=True)
+        for nemesis in nemeses:
+            self.nemesis.join(nemesis)
 
     async def finish(self) -> Verdict:
         """
@@ -159,7 +176,7 @@ class ClusterRun:
             *("--history", history, "--history-replicas", str(len(self.brokers.all))),
             *("--tokens", self._key, "--per-address", "0", "--first-line", "0", "--drain", f"{DRAIN}"),
         )
-        server = Service(self._test, machine, "echochat", options, 7007)
+        server = Service(self._test, machine, self._folder, "echochat", options, 7007)
         server.listen = f"tls:{{port}}:interface={{host}}:cert={self._folder}/server.pem:key={self._folder}/server.key"
         self.servers.append(server)
         await server.start()
@@ -171,6 +188,6 @@ class ClusterRun:
             for name, server in zip(SERVERS, self.servers, strict=True)
         ]
         options = (*backends, "--check", "ping", "--interval", "0.5", "--timeout", "1", "--slow-start", "0")
-        balancer = Service(self._test, machine, "echochat-lb", options, 7000)
+        balancer = Service(self._test, machine, self._folder, "echochat-lb", options, 7000)
         await balancer.start()
         return balancer

@@ -4,13 +4,16 @@ Servers and the balancer in front of them, each on a machine of its own, and wha
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import Final
 
 from twisted.trial.unittest import TestCase
+from txaio.tx import make_logger
 
 from tests.checker.cluster.nemesis import Fault, stop_and_go, wait
 from tests.checker.cluster.network import Machine
+from tests.checker.cluster.records import keep_output
 from tests.processes import TWISTD, Server, start_server
 
 DRAIN: Final = 2.0
@@ -20,6 +23,7 @@ class Service:
     """
     One ``twistd``, which may be ended in any way and is started again as it was.
 
+    :param folder: what it writes goes there.
     :param service: its name.
     :param options: besides where it listens, which is on the front.
     :param usual: its port, where the machine has them all for itself.
@@ -28,10 +32,13 @@ class Service:
 
     listen = "tcp:{port}:interface={host}"
 
-    def __init__(self, test: TestCase, machine: Machine, service: str, options: Sequence[str], usual: int) -> None:
+    def __init__(
+        self, test: TestCase, machine: Machine, folder: Path, service: str, options: Sequence[str], usual: int
+    ) -> None:
         self.machine = machine
         self.port = machine.port(usual)
         self._test = test
+        self._folder = folder
         self._service = service
         self._options = options
         self._running: Server | None = None
@@ -53,6 +60,7 @@ class Service:
             service=self._service,
             program=self.machine.command(*TWISTD),
         )
+        keep_output(self._test, self._folder / f"{self.machine.name}.output", self._running)
         await self._running.port()
 
     async def end(self, number: int) -> None:
@@ -84,6 +92,8 @@ class ServerFaults:
     What can be done to servers.
     """
 
+    log = make_logger()
+
     def __init__(self, servers: Sequence[Service], random: Random) -> None:
         self._servers = servers
         self._random = random
@@ -93,6 +103,7 @@ class ServerFaults:
 
     async def _kill(self) -> None:
         server = self._random.choice(self._servers)
+        self.log.info("{name} is killed", name=server.machine.name)
         await server.end(signal.SIGKILL)
         await wait(self._random.uniform(0.0, 3.0))
         await server.start()
