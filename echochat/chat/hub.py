@@ -2,7 +2,8 @@
 Where what has become durable meets those who follow it.
 
 The hub keeps the topics that somebody follows, and nothing of those that nobody does. It calls exactly one method of a
-subscriber, ``wake()``, which carries no data: what there is to take, the subscriber's cursor knows.
+subscriber, ``wake()``, which carries no data: what there is to take, the subscriber's cursor knows. Subscribers that
+are up to date may stand in a rank, which is woken like one of them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,6 +68,9 @@ class Hub:
             self._keep(log, log.append(its_drafts, its_positions))
         # When all is in its place: whoever is woken may end, and take a topic with it.
         for log in touched:
+            # The rank first: whoever cannot keep up with it leaves it, and is then woken alone.
+            if log.rank is not None:
+                log.rank.wake()
             for cursor in [*log.cursors]:
                 cursor.subscriber.wake()
 
@@ -78,6 +82,8 @@ class Hub:
         :param head: the log's last position now.
         """
         for log in self._topics.values():
+            if log.rank is not None:
+                log.rank.disband()
             log.cursors.clear()
             log.watchers.clear()
         followed, self._presence = self._presence, {}
@@ -109,6 +115,7 @@ class Hub:
         self._enter(log, self._presence[topic], name)
         cursor = Cursor(log, at, subscriber, {} if watches else None)
         log.cursors[cursor] = None
+        log.followers += 1
         if watches:
             log.watchers[cursor] = None
         self.elsewhere.counted(topic)
@@ -116,15 +123,16 @@ class Hub:
 
     def unfollow(self, cursor: Cursor, name: str) -> None:
         """
-        Follow it no more. The name is the one with which it was followed.
+        Follow it no more, having left the rank. The name is the one with which it was followed.
         """
         log = cursor.log
         if cursor not in log.cursors:
             return
         del log.cursors[cursor]
+        log.followers -= 1
         log.watchers.pop(cursor, None)
         presence = self._presence[log.name]
-        if not log.cursors:
+        if not log.followers:
             self._used -= sum(len(chunk.data) for chunk in log.chunks)
             self._kept.pop(log, None)
             del self._topics[log.name], self._presence[log.name]
@@ -171,7 +179,15 @@ class Hub:
         How many subscriptions a topic has on this server.
         """
         log = self._topics.get(topic)
-        return len(log.cursors) if log is not None else 0
+        return log.followers if log is not None else 0
+
+    def is_level(self, cursor: Cursor) -> bool:
+        """
+        Whether a cursor has been given all of its topic that has been told here, and nothing that has not.
+        """
+        # Above the topic's head it may be where others were published to, or where a page of the history reached that
+        # was ahead of what was told.
+        return cursor.at == cursor.log.head or cursor.log.head < cursor.at <= self.head
 
     @property
     def here(self) -> Iterator[tuple[str, list[str], int]]:
@@ -179,7 +195,7 @@ class Hub:
         The topics that are followed on this server: the names, and how many subscriptions.
         """
         for topic, log in self._topics.items():
-            yield topic, self._presence[topic].names, len(log.cursors)
+            yield topic, self._presence[topic].names, log.followers
 
     def is_watched(self, topic: str) -> bool:
         """
@@ -210,7 +226,9 @@ class Hub:
         """
         How many subscriptions have something to take that they have not taken.
         """
-        return sum(cursor.at < log.head for log in self._topics.values() for cursor in log.cursors)
+        logs = self._topics.values()
+        alone = sum(cursor.at < log.head for log in logs for cursor in log.cursors)
+        return alone + sum(log.rank.behind for log in logs if log.rank is not None)
 
     @property
     def memory_used(self) -> int:

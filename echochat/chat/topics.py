@@ -11,6 +11,11 @@ been given the topic. One that is up to date takes the newest chunk, which is th
 them. One that is behind takes the chunks after its position; one that is further behind than the chunks reach reads
 the history until it is not.
 
+Most subscribers are up to date, and what is waiting for them is nothing. Those form a rank: one cursor for all, and
+one round of sends, in which nothing but the sockets is touched. With a thousand subscribers and one small event at a
+time, to wake each of them was a fifth of the time of a delivery: five calls, and a dozen objects of each connection
+that the processor's cache had lost since the last round.
+
 The invariants:
 
 - ``floor`` is a position such that every event of the topic above it, up to ``head``, is in the chunks. Positions are
@@ -19,6 +24,8 @@ The invariants:
 - A cursor's position only grows, and is the position of the last event that it was given (or a position at which it
   was told to begin, or a gap's end). So whether the events come from memory or from the history, what is at or below
   it is not given again, and what is above it is.
+- A rank is at the topic's head whenever nothing is being delivered, and so is each of its members, whatever its own
+  cursor says. Who cannot be given something at once leaves it, with the position up to which the rank was given.
 - The history can be ahead of ``head``: a page may hold events of a commit of which the hub is about to be told. Then
   the cursor is inside a chunk when that chunk comes, and takes the rest of it.
 
@@ -28,6 +35,7 @@ chunk an event (100 writes where one does: 0.35 M deliveries a second instead of
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -84,6 +92,67 @@ class Subscriber(Protocol):
         """
 
 
+Send = Callable[[bytes], int]
+"""
+Gives bytes to one client at once, past whatever else writes to it.
+
+:return: how many were taken.
+:raises OSError: none were taken.
+"""
+
+
+class Member(Protocol):
+    """
+    Whoever stands in a :class:`Rank`.
+
+    :ivar cursor: how far it was when it entered.
+    """
+
+    cursor: "Cursor"
+
+    def fall_out(self) -> None:
+        """
+        Leave the rank.
+        """
+
+    def count(self, size: int, lines: int) -> None:
+        """
+        So many bytes and lines it was given as a member.
+        """
+
+    def catch_up(self, rest: bytes) -> None:
+        """
+        This is what was not taken of the last that it was given: it comes first.
+        """
+
+
+class Rank(Subscriber, Protocol):
+    """
+    Subscribers of a topic who have been given the same, and are given what comes together: woken as one.
+    """
+
+    def enter(self, member: Member, send: Send) -> bool:
+        """
+        Stand in the rank, if it is where this member is: at the topic's head.
+        """
+
+    def leave(self, member: Member, send: Send) -> None:
+        """
+        Be woken alone again. The member's cursor is set to where the rank is.
+        """
+
+    def disband(self) -> None:
+        """
+        Have every member fall out.
+        """
+
+    @property
+    def behind(self) -> int:
+        """
+        How many of its members have something to take.
+        """
+
+
 class TopicLog:
     """
     The newest events of a topic that somebody follows.
@@ -91,9 +160,24 @@ class TopicLog:
     :param name: the topic.
     :param floor: a position up to which the history has the topic, and above which every event of it arrives here.
     :ivar head: the topic's last position, as far as it has been told; at least ``floor``.
+    :ivar cursors: of those who are woken alone.
+    :ivar rank: of all others; None while there has been none.
+    :ivar followers: how many there are, alone or in the rank.
     """
 
-    __slots__ = ("chunks", "cursors", "floor", "head", "kept", "name", "newest", "previous", "watchers")
+    __slots__ = (
+        "chunks",
+        "cursors",
+        "floor",
+        "followers",
+        "head",
+        "kept",
+        "name",
+        "newest",
+        "previous",
+        "rank",
+        "watchers",
+    )
 
     def __init__(self, name: str, floor: int) -> None:
         self.name = name
@@ -102,6 +186,8 @@ class TopicLog:
         self.chunks: deque[Chunk] = deque()
         self.kept = 0
         self.cursors: dict[Cursor, None] = {}
+        self.rank: Rank | None = None
+        self.followers = 0
         # Those of them that asked for presence: a topic may have thousands of subscribers and no watcher.
         self.watchers: dict[Cursor, None] = {}
         # The newest chunk again, and the head before it: all that an up-to-date cursor looks at.
@@ -160,7 +246,7 @@ class Cursor:
     """
     How far one subscriber has been given a topic.
 
-    :ivar at: the position up to which everything has been given.
+    :ivar at: the position up to which everything has been given; of a member of a rank, when it entered.
     :ivar changes: who has come (True) and gone (False) since the subscriber was last told; None for one that did not
         ask. A name that comes and goes before it is told is not in it, so this is never larger than the topic.
     """

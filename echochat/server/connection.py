@@ -14,6 +14,8 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
+from echochat.chat.topics import Send
+from echochat.net.lean import lend
 from echochat.net.progress import unsent
 from echochat.wire.answers import Bye
 
@@ -68,6 +70,7 @@ class Connection(Protocol, ABC):
         self.transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
+        self._fall_out()
         self.full = True
         self.transport.pauseProducing()
         if self._state is not State.CLOSING:
@@ -123,6 +126,14 @@ class Connection(Protocol, ABC):
             bytes_out=self._bytes_out,
         )
 
+    # Called by the transport
+
+    def called_back(self) -> None:
+        """
+        Something waits to be sent, or the connection closes: nothing may be sent past it.
+        """
+        self._fall_out()
+
     # Called by subscriptions
 
     def deliver(self, data: bytes, lines: int) -> None:
@@ -133,6 +144,16 @@ class Connection(Protocol, ABC):
         self._lines_out += lines
         self.factory.exchange.counters.deliveries += lines
         self.transport.write(data)
+
+    def lend(self) -> Send | None:
+        return lend(self.transport, self)
+
+    def count(self, size: int, lines: int) -> None:
+        self._bytes_out += size
+        self._lines_out += lines
+
+    def resend(self, rest: bytes) -> None:
+        self.transport.write(rest)
 
     # Called by the factory
 
@@ -208,6 +229,12 @@ class Connection(Protocol, ABC):
     def _go_on(self) -> None:
         """
         The client takes more.
+        """
+
+    @abstractmethod
+    def _fall_out(self) -> None:
+        """
+        Nothing may be sent but by :meth:`_send` and :meth:`deliver`, until it is lent again.
         """
 
     @abstractmethod

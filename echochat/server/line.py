@@ -278,6 +278,10 @@ class EchoChatProtocol(Connection):
         if self._participant is not None and self._state is State.OPEN:
             self._participant.wake()
 
+    def _fall_out(self) -> None:
+        if self._participant is not None:
+            self._participant.fall_out()
+
     def _hear_the_end(self) -> None:
         self.dismiss(Close("the client closed"))
 

@@ -25,7 +25,8 @@ from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavaila
 from echochat.history.records import TopicState
 from echochat.server.exchange import Exchange
 from echochat.server.looking_back import find_last, read_past
-from echochat.server.subscription import Outlet, ReadingTurns, Subscription
+from echochat.server.outlet import Outlet
+from echochat.server.subscription import ReadingTurns, Subscription
 from echochat.wire.answers import Err, Gap, Here, Ok, TopicLine
 from echochat.wire.commands import CommandError
 
@@ -92,6 +93,13 @@ class Participant:
         """
         for subscription in [*self._subscriptions]:
             subscription.wake()
+
+    def fall_out(self) -> None:
+        """
+        Something waits to be sent: nothing may be sent past it.
+        """
+        for subscription in self._subscriptions:
+            subscription.fall_out()
 
     @property
     def follows_what_is_denied(self) -> bool:

@@ -4,7 +4,7 @@ it, and no faster.
 """
 
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -12,10 +12,12 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.chat.events import encode_events
-from echochat.chat.topics import Cursor
+from echochat.chat.topics import Cursor, Send
 from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Page, TopicState
 from echochat.server.exchange import Exchange
+from echochat.server.outlet import NOWHERE, Outlet
+from echochat.server.rank import FEW, SendingRank
 from echochat.wire.answers import Gap, Joined, Parted
 
 PAGE_EVENTS: Final = 500
@@ -33,37 +35,6 @@ AGAIN: Final = 1.0
 """
 Seconds until a read that failed is tried again.
 """
-
-
-class Outlet(Protocol):
-    """
-    The connection of a subscription.
-
-    :ivar full: whether it takes no more for now; it wakes the subscription when it does again.
-    """
-
-    full: bool
-
-    def deliver(self, data: bytes, lines: int) -> None:
-        """
-        Send these lines.
-        """
-
-
-class _Nowhere:
-    """
-    Where a subscription delivers that has ended.
-    """
-
-    full = True
-
-    def deliver(self, data: bytes, lines: int) -> None:
-        """
-        There is nobody to send it to.
-        """
-
-
-_NOWHERE: Final[Outlet] = _Nowhere()
 
 
 class ReadingTurns:
@@ -107,7 +78,7 @@ class ReadingTurns:
         """
         The connection is gone: no turn comes any more.
         """
-        self._outlet = _NOWHERE
+        self._outlet = NOWHERE
 
     def _choose(self) -> None:
         # A history that answers at once ends the turn within read(): the next one is chosen here, not within that.
@@ -127,15 +98,15 @@ class Subscription:
     """
     Follows a topic for a connection.
 
-    It is in one of three conditions: up to date or catching up in memory, when :meth:`wake` takes from the cursor;
-    reading, when a page of the history is on its way, and :meth:`wake` leaves it alone; waiting for the connection,
-    which is full, or for its turn to read.
+    It is in one of four conditions: up to date or catching up in memory, when :meth:`wake` takes from the cursor; in
+    its topic's rank, which is given what comes, and :meth:`wake` does nothing; reading, when a page of the history is
+    on its way, and :meth:`wake` leaves it alone; waiting for the connection, which is full, or for its turn to read.
 
     :ivar cursor: set when the subscription begins.
     :ivar user: under whose name it is counted; None: it is a guest's.
     """
 
-    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "_turns", "cursor", "topic", "user")
+    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "_send", "_turns", "cursor", "topic", "user")
 
     log = make_logger()
 
@@ -150,12 +121,14 @@ class Subscription:
         self._reading: Deferred[Any] | None = None
         self._again: IDelayedCall | None = None
         self._floor = 0
+        # Set while it stands in the rank.
+        self._send: Send | None = None
 
     # Called by the hub, and by the connection when it takes more
 
     def wake(self) -> None:
         outlet = self._outlet
-        if outlet.full or self._reading is not None:
+        if self._send is not None or outlet.full or self._reading is not None:
             return
         cursor = self.cursor
         while cursor.changes:
@@ -168,10 +141,35 @@ class Subscription:
                 break
             outlet.deliver(data, lines)
             # Not the outlet of before: the subscription may have ended meanwhile.
-            if self._outlet.full or cursor.at >= cursor.log.head:
+            if self._outlet.full:
                 return
-        if cursor.at < cursor.log.floor and self._again is None:
-            self._turns.ask(self)
+            if cursor.at >= cursor.log.head:
+                break
+        if cursor.at < cursor.log.floor:
+            if self._again is None:
+                self._turns.ask(self)
+        elif cursor.log.followers >= FEW and cursor.changes is None:
+            self._fall_in()
+
+    # Called by the rank
+
+    def count(self, size: int, lines: int) -> None:
+        self._outlet.count(size, lines)
+
+    def catch_up(self, rest: bytes) -> None:
+        self._outlet.resend(rest)
+
+    # Called by the rank, and by the connection: something waits to be sent
+
+    def fall_out(self) -> None:
+        """
+        Leave the rank, if this stands in it.
+        """
+        send, self._send = self._send, None
+        if send is not None:
+            rank = self.cursor.log.rank
+            assert rank is not None
+            rank.leave(self, send)
 
     # Called by the connection
 
@@ -179,7 +177,8 @@ class Subscription:
         """
         Take nothing any more.
         """
-        self._outlet = _NOWHERE
+        self.fall_out()
+        self._outlet = NOWHERE
         if self._reading is not None:
             self._reading.cancel()
         if self._again is not None:
@@ -201,6 +200,18 @@ class Subscription:
         reading.addErrback(self._broken)
 
     # Ours
+
+    def _fall_in(self) -> None:
+        if not self._exchange.hub.is_level(self.cursor):
+            return
+        send = self._outlet.lend()
+        if send is None:
+            return
+        log = self.cursor.log
+        if log.rank is None:
+            log.rank = SendingRank(log, self._exchange.counters)
+        if log.rank.enter(self, send):
+            self._send = send
 
     def _tell_presence(self, changes: dict[str, bool]) -> None:
         told = list(islice(changes.items(), PRESENCE_LINES))
@@ -226,7 +237,7 @@ class Subscription:
 
     def _failed(self, failure: Failure) -> None:
         self._reading = None
-        if self._outlet is _NOWHERE:
+        if self._outlet is NOWHERE:
             return
         corrupt = failure.value
         if isinstance(corrupt, HistoryCorrupt):
@@ -257,7 +268,7 @@ class Subscription:
 
     def _leave_out_all(self, found: TopicState | Failure) -> None:
         self._reading = None
-        if self._outlet is _NOWHERE:
+        if self._outlet is NOWHERE:
             return
         head = self._floor if isinstance(found, Failure) else found.head
         gap = self._skip(head if self.cursor.at < head < self._floor else self._floor)

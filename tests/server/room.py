@@ -80,6 +80,9 @@ class Client:
         self._half_closed = False
         self._end_told = False
         self._seen = 0
+        self._borrower: Any = None
+        self._room = 0
+        self._kernel = b""
 
     # What a test does
 
@@ -97,11 +100,14 @@ class Client:
         self._half_closed = True
         self._pump()
 
-    def stop_reading(self) -> None:
+    def stop_reading(self, room: int = 0) -> None:
         """
         Take nothing any more.
+
+        :param room: so many bytes the kernel still takes.
         """
         self._reads = False
+        self._room = room
 
     def be_full(self) -> None:
         """
@@ -117,6 +123,8 @@ class Client:
         if size is None:
             self._reads = True
             size = len(self.held)
+        self.received += self._kernel
+        self._kernel = b""
         self.received += self.held[:size]
         self.held = self.held[size:]
         if not self.held and self._producer_paused:
@@ -164,14 +172,31 @@ class Client:
     def write(self, data: bytes) -> None:
         assert not self.ended, data
         self.writes += 1
-        if self._reads and not self.held:
-            self.received += data
+        taken = 0 if self.held else self._take(data)
+        if taken == len(data):
             self.on_received()
             return
-        self.held += data
+        self.held += data[taken:]
         self.most_held = max(self.most_held, len(self.held))
         if len(self.held) > HIGH_WATER:
             self._pause_producer()
+        self._call_back()
+
+    def lend(self, borrower: Any) -> Callable[[bytes], int] | None:
+        if self.held or self.ended:
+            return None
+        self._borrower = borrower
+        return self.send
+
+    def send(self, data: bytes) -> int:
+        """
+        What is lent.
+        """
+        assert self._borrower is not None, "it was called back"
+        taken = self._take(data)
+        if not taken:
+            raise BlockingIOError
+        return taken
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         self.write(b"".join(data))
@@ -191,10 +216,12 @@ class Client:
             self._clock.callLater(0, self._pump)
 
     def loseConnection(self) -> None:
+        self._call_back()
         self.ended = self._half_closed = True
         self._finish()
 
     def loseWriteConnection(self) -> None:
+        self._call_back()
         self.ended = True
         self._finish()
 
@@ -217,6 +244,20 @@ class Client:
 
     # Ours
 
+    def _take(self, data: bytes) -> int:
+        if self._reads:
+            self.received += data
+            return len(data)
+        taken = data[: self._room]
+        self._room -= len(taken)
+        self._kernel += taken
+        return len(taken)
+
+    def _call_back(self) -> None:
+        borrower, self._borrower = self._borrower, None
+        if borrower is not None:
+            borrower.called_back()
+
     def _pause_producer(self) -> None:
         if self._producer is not None and not self._producer_paused:
             self._producer_paused = True
@@ -235,7 +276,7 @@ class Client:
         """
         Both have closed, and all was taken.
         """
-        if self.ended and self._half_closed and not self.held:
+        if self.ended and self._half_closed and not self.held and not self._kernel:
             self._lose(ConnectionDone())
 
     def _lose(self, why: Exception) -> None:

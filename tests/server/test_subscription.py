@@ -65,6 +65,17 @@ class Outlet:
         self.received += data
         self.on_deliver()
 
+    def lend(self) -> None:
+        """
+        Everything goes through deliver().
+        """
+
+    def count(self, size: int, lines: int) -> None:
+        raise AssertionError("nothing was lent")
+
+    def resend(self, rest: bytes) -> None:
+        raise AssertionError("nothing was lent")
+
     def news(self) -> list[str]:
         received, self.received = self.received, b""
         return received.decode().split("\r\n")[:-1]
@@ -631,6 +642,10 @@ class Machine(RuleBasedStateMachine):
         else:
             client.read(size)
 
+    @rule(who=st.integers(0, 2), room=st.sampled_from([0, 1, 150, 1_000]))
+    def stop_reading(self, who: int, room: int) -> None:
+        self.witnesses[who].client.stop_reading(room)
+
     @rule(who=st.integers(0, 2))
     def reconnect(self, who: int) -> None:
         known = self.witnesses[who].following
@@ -717,6 +732,10 @@ class Machine(RuleBasedStateMachine):
         history.answer_all()
         for each in self.witnesses:
             assert not each.look_at_the_end(), each.look_at_the_end()
+            connection = each.client.protocol
+            connection.called_back()
+            counted = connection._bytes_out, connection._lines_out
+            assert counted == (len(each.client.received), each.client.received.count(b"\n")), counted
             for (topic, name), here in each.present.items():
                 if topic in each.following:
                     names = [other.lower() for other in room.exchange.hub.who(topic)]

@@ -1,5 +1,5 @@
 """
-Twisted's own stream transports with three methods changed.
+Twisted's own stream transports with a few methods changed.
 
 ``write`` sends at once when nothing is waiting, and buffers only what the kernel did not take: Twisted's buffers,
 arms epoll, and sends in the next turn, which are three system calls for one and a turn more until the answer is out.
@@ -56,6 +56,43 @@ _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 class _Eager(_Connection):
     # Whether a send failed for good. The kernel tells an error once: to write() then, and the end looks clean after it.
     _failed = False
+    # Who sends past write().
+    _borrower: Any = None
+
+    def lend(self, borrower: Any) -> Any:
+        """
+        Lend the socket's ``send`` until :meth:`called_back` of the borrower is called: see :mod:`.volley`.
+
+        :return: None: not while something waits, or it is closing.
+        """
+        if (
+            self.dataBuffer
+            or self._tempDataBuffer
+            or not self.connected
+            or self._writeDisconnected
+            or self._writeDisconnecting
+            or self.disconnecting
+            or self._aborting
+            or self.TLS
+        ):
+            return None
+        self._borrower = borrower
+        return self.socket.send
+
+    def startWriting(self) -> None:
+        # Something waits, or it is closing once nothing does: whatever Twisted's own methods do, they come here.
+        self._call_back()
+        super().startWriting()
+
+    def abortConnection(self) -> None:
+        self._call_back()
+        super().abortConnection()
+
+    def _call_back(self) -> None:
+        borrower = self._borrower
+        if borrower is not None:
+            self._borrower = None
+            borrower.called_back()
 
     def write(self, data: bytes) -> None:
         if (
