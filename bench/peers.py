@@ -51,9 +51,11 @@ def _jetstream(port: int, folder: Path) -> list[str]:
 
 def _create_stream(port: int) -> None:
     """
-    The stream that the load generator publishes to, kept in files.
+    The stream that the load generator publishes to, kept in files; one of its subjects is passed on to subscribers
+    when it is stored.
     """
-    stream = json.dumps({"name": "BENCH", "subjects": ["bench.*"], "storage": "file", "num_replicas": 1})
+    config = {"name": "BENCH", "subjects": ["bench.*"], "storage": "file", "num_replicas": 1}
+    stream = json.dumps({**config, "republish": {"src": "bench.in", "dest": "bench"}})
     request = f"PUB $JS.API.STREAM.CREATE.BENCH _INBOX.bench {len(stream)}\r\n{stream}\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=10) as talk, talk.makefile("rb") as answers:
         talk.sendall(f'CONNECT {{"verbose":false}}\r\nSUB _INBOX.bench 1\r\n{request}'.encode())

@@ -4,7 +4,7 @@ project's list of goals; 13 to 15, which have echochat alone, are what it promis
 """
 
 from bench.row import Row
-from bench.rows import connections, durable, echo, fanout, growth, handshakes, logins, memory, neighbours, relay
+from bench.rows import connections, durable, echo, fanout, growth, handshakes, logins, memory, neighbours, relay, shared
 
 ROWS: tuple[Row, ...] = tuple(
     sorted(
@@ -19,6 +19,7 @@ ROWS: tuple[Row, ...] = tuple(
             *handshakes.ROWS,
             *neighbours.ROWS,
             *logins.ROWS,
+            *shared.ROWS,
         ),
         key=lambda row: row.number,
     )

@@ -12,7 +12,7 @@ _CONNECTIONS, _SIZE, _IN_FLIGHT = 10, 64, 100
 _BURST = 2 * _CONNECTIONS * _IN_FLIGHT
 
 
-def _acknowledgements(server: Running, seconds: float) -> float:
+def acknowledgements(server: Running, seconds: float) -> float:
     """
     Acknowledgements a second. A short burst, which is not counted, tells how many messages fill the time.
     """
@@ -26,7 +26,7 @@ ROWS = (
         5,
         f"durable publish, {_CONNECTIONS} connections, {_IN_FLIGHT} in flight, {_SIZE} bytes, acknowledged after fsync",
         "acks/s",
-        tuple(Entry(server.name, server, _acknowledgements) for server in (DURABLE, REDIS_ALWAYS, JETSTREAM_ALWAYS)),
+        tuple(Entry(server.name, server, acknowledgements) for server in (DURABLE, REDIS_ALWAYS, JETSTREAM_ALWAYS)),
         (Goal("echochat", 0.8, REDIS_ALWAYS.name), Goal("echochat", 30, JETSTREAM_ALWAYS.name)),
     ),
 )
