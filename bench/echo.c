@@ -101,7 +101,8 @@ static void hear(void) {
     } else if (*heard == 'h') {
       char welcome[19] = {'W', VERSION};
       if (send(channel, welcome, sizeof welcome, MSG_NOSIGNAL) < 0) die("the channel");
-      say('C', 0, "", 0);
+      /* none of this balancer's, and none of others' */
+      say('C', 0, (char[8]){0}, 8);
     } else if (*heard == 'p') {
       memcpy(&number, heard + 1, 8);
       say('P', be64toh(number), "", 0);
