@@ -55,8 +55,7 @@ class LongClusterTests(TestCase):
         await run.start()
         for _ in range(max(1, FAULTS // 20)):
             await run.nemesis.torment(2)
-            await run.brokers.cut_power()
-            await run.nemesis.recovered("a power cut")
+            await run.nemesis.do("cut power", run.brokers.cut_power)
         verdict = await run.finish()
         self.assertTrue(verdict.is_clean, str(verdict))
 
@@ -71,8 +70,7 @@ class LongClusterTests(TestCase):
         await run.brokers.roll(sync="2m")
         await run.nemesis.recovered("the start")
         await wait(3.0)
-        await run.brokers.cut_power()
-        await run.nemesis.recovered("a power cut")
+        await run.nemesis.do("cut power", run.brokers.cut_power)
         verdict = await run.finish()
         self.assertGreater(verdict.lost, 50, str(verdict))
 

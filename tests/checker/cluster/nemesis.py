@@ -196,12 +196,20 @@ class Nemesis:
         while (left := upto - self.done.total()) > 0:
             for name in self.random.sample([*kinds], min(left, len(kinds))):
                 await deferLater(self.clock, self.random.uniform(0.1, 1.0))
-                self.log.info("{name} begins", name=name)
-                self.began.append((name, self.clock.seconds()))
-                await kinds[name]()
-                self.done[name] += 1
-                self.log.info("{name} is over", name=name)
-                self.recovery.append((name, await self.recovered(name)))
+                await self.do(name, kinds[name])
+
+    async def do(self, name: str, fault: Fault) -> None:
+        """
+        Do one, and wait until something is acknowledged.
+
+        :raises AssertionError: nothing was for long.
+        """
+        self.log.info("{name} begins", name=name)
+        self.began.append((name, self.clock.seconds()))
+        await fault()
+        self.done[name] += 1
+        self.log.info("{name} is over", name=name)
+        self.recovery.append((name, await self.recovered(name)))
 
     async def recovered(self, name: str) -> float:
         """

@@ -75,8 +75,7 @@ class ControlTests(TestCase):
         for _ in range(self.cuts):
             await self.nemesis.recovered("the start")
             await wait(3.0)
-            await self.brokers.cut_power()
-            await self.nemesis.recovered("a power cut")
+            await self.nemesis.do("cut power", self.brokers.cut_power)
 
     async def test_power_cut(self) -> None:
         """
