@@ -167,6 +167,9 @@ def employ(reactor: Any) -> Hasher:
     """
     Start a process that checks passwords.
 
+    It takes the reactor 1 ms, and 5 ms more for each thousand descriptors that are open (45 ms with 9,000): Twisted has
+    the system close them one by one.
+
     :raises OSError: it cannot be started.
     """
     ours, its = socket.socketpair()
