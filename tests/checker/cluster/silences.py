@@ -33,6 +33,13 @@ class Silences:
             for (kind, _), silence in zip(began, longest, strict=True):
                 self._of_kind.setdefault(kind, []).append(silence)
 
+    @property
+    def longest(self) -> float:
+        """
+        The longest of all.
+        """
+        return max((silence for silences in self._of_kind.values() for silence in silences), default=0.0)
+
     def __str__(self) -> str:
         everything = [silence for silences in self._of_kind.values() for silence in silences]
         rows = [f"{kind} {_figures(silences)}" for kind, silences in sorted(self._of_kind.items())]
