@@ -4,7 +4,20 @@ project's list of goals; 13 to 15, which have echochat alone, are what it promis
 """
 
 from bench.row import Row
-from bench.rows import connections, durable, echo, fanout, growth, handshakes, logins, memory, neighbours, relay, shared
+from bench.rows import (
+    cluster,
+    connections,
+    durable,
+    echo,
+    fanout,
+    growth,
+    handshakes,
+    logins,
+    memory,
+    neighbours,
+    relay,
+    shared,
+)
 
 ROWS: tuple[Row, ...] = tuple(
     sorted(
@@ -20,6 +33,7 @@ ROWS: tuple[Row, ...] = tuple(
             *neighbours.ROWS,
             *logins.ROWS,
             *shared.ROWS,
+            *cluster.ROWS,
         ),
         key=lambda row: row.number,
     )
