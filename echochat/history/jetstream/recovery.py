@@ -57,7 +57,11 @@ class Recovery:
             try:
                 await self._attempt()
             except CancelledError:
-                raise
+                if self._running is None:
+                    raise
+                # Not stop(), but somebody who let go of what the attempt waited for: it is to be made again, or nothing
+                # would ever begin another one.
+                await deferLater(self._clock, backoff.next_delay())
             except Exception:
                 self._failed(Failure())
                 # Whoever was told may have stopped this, while there was nothing to cancel.
