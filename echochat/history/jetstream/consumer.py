@@ -171,11 +171,11 @@ class Consumer:
         """
         Have the consumer give all that is wanted, and tell those who wait for it.
 
-        :return: how many events wait.
+        :return: the number of the last message that there is for it.
         """
         follows, self._follows = self._follows, []
         try:
-            pending = await self._request(frozenset(self._topics))
+            last = await self._request(frozenset(self._topics))
         except BaseException:
             # Also a cancellation: those who wait are told by whoever stops this, or served by the next attempt.
             self._follows = follows + self._follows
@@ -183,7 +183,7 @@ class Consumer:
         for each in follows:
             if not each.called:
                 each.callback(None)
-        return pending
+        return last
 
     def _not_changed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -194,9 +194,10 @@ class Consumer:
         self._again(f"its filters cannot be changed: {failure.getErrorMessage()}")
 
     async def _begin(self) -> None:
-        pending = await self._create()
+        last = await self._create()
         self._change()
-        if pending:
+        # The messages may have been faster than the answer.
+        if self._number < last:
             self._caught_up = Deferred()
             await self._caught_up
 
@@ -218,7 +219,7 @@ class Consumer:
         """
         Make the consumer, or give it other filters.
 
-        :return: how many events wait for it.
+        :return: the number of the last message that there is for it.
         """
         assert self._subscription is not None
         subscription = self._subscription
@@ -244,7 +245,7 @@ class Consumer:
             self._filtered = topics
             self._takes_all = takes_all
             self._heard()
-        return int(answer.get("num_pending", 0))
+        return int(answer["delivered"]["consumer_seq"]) + int(answer["num_pending"])
 
     def _drop(self) -> None:
         if self._subscription is not None:
@@ -275,10 +276,10 @@ class Consumer:
         beginning = self._changing = Deferred.fromCoroutine(self._recreate())
         beginning.addCallbacks(self._has_begun, self._has_not_begun)
 
-    def _has_begun(self, pending: int) -> None:
+    def _has_begun(self, last: int) -> None:
         self._changing = None
         self._change()
-        if not pending:
+        if self._number >= last:
             self._has_caught_up()
 
     def _has_caught_up(self) -> None:
@@ -303,6 +304,8 @@ class Consumer:
         for message in messages:
             if message.status:
                 wrong = self._told(message)
+                if not wrong and _is_idle(message):
+                    left = 0
             else:
                 sequence, number, left = numbers(message.reply)
                 if number != self._number + 1:
@@ -348,6 +351,13 @@ class Consumer:
         if last.isdigit():
             self.position = max(self.position, int(last))
         return ""
+
+
+def _is_idle(message: Message) -> bool:
+    """
+    Whether the broker says that it has sent all that there is: also where retention removed what it had announced.
+    """
+    return message.status == "100" and not message.reply and not message.header("Nats-Consumer-Stalled")
 
 
 def numbers(reply: str) -> tuple[int, int, int]:

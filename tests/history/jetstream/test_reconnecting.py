@@ -11,8 +11,9 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from echochat.broker import Message
+from echochat.broker import Broker, Message
 from echochat.history import HistoryUnavailable, Retention, Stored
+from echochat.history.jetstream.api import Json, ask
 from echochat.history.jetstream.stream import Stream
 from tests.broker.nats import Nats
 from tests.history.doubles import draft, read_everything
@@ -178,6 +179,47 @@ class ConsumerTests(SharedCase):
         await second.until(9)
         self.assertEqual(len(dropped), 1)
         await self.assert_goes_on(first, second)
+
+    async def test_events_before_the_answer(self) -> None:
+        """
+        A consumer's events may all be there before the answer that it has been made: nothing more is waited for.
+        """
+        first, second = await self.server("a"), await self.server("a")
+
+        async def ask_and_dawdle(broker: Broker, what: str, request: Json | None = None) -> Json:
+            await first.publish(*[draft(str(n), "a", label=str(n)) for n in range(3)])
+            answer = await ask(broker, what, request)
+            await second.until(3)
+            await deferLater(reactor, 0)
+            return answer
+
+        back = second.when("available")
+        with (
+            mock.patch("echochat.history.jetstream.consumer.ask", ask_and_dawdle),
+            # Heartbeats would tell, too.
+            mock.patch("echochat.history.jetstream.consumer.HEARTBEAT", 60),
+            mock.patch("echochat.history.jetstream.consumer.SILENCE", 60),
+        ):
+            second.broker.renew()
+            await back
+        self.assertEqual(second.receiver.events, first.receiver.events)
+
+    async def test_announced_and_removed(self) -> None:
+        """
+        What is announced may be removed before it is sent: nothing is waited for that cannot come.
+        """
+        first, second = await self.server("a"), await self.server("a")
+
+        async def ask_and_expect_more(broker: Broker, what: str, request: Json | None = None) -> Json:
+            answer = await ask(broker, what, request)
+            return {**answer, "num_pending": answer["num_pending"] + 1}
+
+        back = second.when("available")
+        with mock.patch("echochat.history.jetstream.consumer.ask", ask_and_expect_more):
+            second.broker.renew()
+            await back
+        await first.publish(draft("x", "a", label="x"))
+        await second.until(1)
 
     async def test_slow_reader(self) -> None:
         """
