@@ -66,6 +66,7 @@ class Exchange:
     :ivar interests: what users follow.
     :ivar let_all_resume: asks all clients that follow something to come again.
     :ivar most_subscriptions: how many a connection may have.
+    :ivar interruptions: how often the log did not go on where it had ended: positions from before are of another one.
     """
 
     log = make_logger()
@@ -76,6 +77,7 @@ class Exchange:
         self.hub = Hub()
         self.interests = Interests()
         self.most_subscriptions: int = MOST_SUBSCRIPTIONS
+        self.interruptions = 0
         self.counters = Counters()
         self.let_all_resume: Callable[[], None] = _nobody_is_here
         # By topic: how many subscriptions there are, or are about to be.
@@ -119,6 +121,7 @@ class Exchange:
 
     def interrupted(self, why: str) -> None:
         self.log.error("those who follow topics are asked to resume: {why}", why=why)
+        self.interruptions += 1
         self.hub.start_over(self.history.head)
         self.let_all_resume()
 

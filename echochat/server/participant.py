@@ -22,18 +22,14 @@ from echochat.chat.policy import may_read
 from echochat.chat.replies import Slot
 from echochat.chat.session import Session
 from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
-from echochat.history.records import TopicState
+from echochat.server.beginnings import Beginning, find_beginning
 from echochat.server.exchange import Exchange
-from echochat.server.looking_back import find_last, read_past
+from echochat.server.listing import list_followers, list_topics
+from echochat.server.looking_back import read_past
 from echochat.server.outlet import Outlet
 from echochat.server.subscription import ReadingTurns, Subscription
-from echochat.wire.answers import Err, Gap, Here, Ok, TopicLine
+from echochat.wire.answers import Err, Gap, Ok
 from echochat.wire.commands import CommandError
-
-MOST_LISTED: Final = 10_000
-"""
-Topics, and followers of a topic, that are listed: the answer is made in one turn, and has to be held.
-"""
 
 
 class Carrier(Outlet, Protocol):
@@ -155,14 +151,7 @@ class Participant:
         self._session.replies.fill(wish.slot, answer)
 
     def _list_followers(self, wish: ListFollowers) -> None:
-        names = self._exchange.hub.who(wish.topic)
-        if len(names) > MOST_LISTED:
-            answer = Err("too-many", f"{len(names)} follow it: {MOST_LISTED} can be listed", wish.label).encode()
-            self._session.replies.fill(wish.slot, answer)
-            return
-        lines = [Here(wish.topic, name, wish.label).encode() for name in names]
-        lines.append(Ok("who", f"{wish.topic} {len(names)}", wish.label).encode())
-        self._session.replies.fill(wish.slot, b"".join(lines))
+        self._session.replies.fill(wish.slot, list_followers(self._exchange.hub, wish))
 
     def renamed(self, renamed: Renamed) -> None:
         """
@@ -186,43 +175,31 @@ class Participant:
             explanation = f"subscriptions of a connection: {most}"
             self._session.replies.fill(wish.slot, Err("too-many", explanation, wish.label).encode())
             return
-        self._ask(self._locate(wish), wish.slot, wish.label)
+        self._ask(self._follow(wish), wish.slot, wish.label)
 
-    async def _locate(self, wish: Subscribe) -> bytes:
+    async def _follow(self, wish: Subscribe) -> bytes:
         try:
             await self._exchange.follow(wish.topic)
-            now = self._exchange.hub.head
-            # Read after that: what is above the head that it tells comes to the hub, what is not can be read.
-            state = await self._exchange.history.topic(wish.topic)
-            lead = b""
-            if wish.last:
-                at = await find_last(self._exchange.history, wish.topic, wish.last, state.head)
-            elif wish.after is None:
-                at = state.head
-            elif wish.epoch is not None and wish.epoch != self._exchange.history.epoch:
-                at = state.floor
-                lead = Gap(wish.topic, wish.after, state.head).encode()
-                self._exchange.counters.gaps += 1
-            elif wish.after > state.head:
-                raise CommandError("bad-arguments", f"after= is beyond the last position, {state.head}")
-            else:
-                at = wish.after
-            if at == state.head:
-                # Of what the hub had been told before, nothing is the topic's behind its head: nothing has to be read.
-                at = max(at, now)
+            beginning = await find_beginning(self._exchange, wish)
             # The rules may have changed while the history was asked, and what other connections follow.
             self._session.person.require_read(wish.topic)
             self._exchange.interests.require_room(self._session.person, wish.topic)
         except BaseException:
             self._exchange.unfollow(wish.topic)
             raise
-        return self._begin(wish, state, at) + lead
+        lines = self._begin(wish, beginning)
+        if beginning.lost_after is not None:
+            self._exchange.counters.gaps += 1
+            lines += Gap(wish.topic, beginning.lost_after, beginning.head).encode()
+        return lines
 
-    def _begin(self, wish: Subscribe, state: TopicState, at: int) -> bytes:
+    def _begin(self, wish: Subscribe, beginning: Beginning) -> bytes:
         name = self._session.name
         replaced = self._find(wish.topic)
         subscription = Subscription(self._exchange, self._carrier, self._turns, wish.topic)
-        subscription.cursor = self._exchange.hub.follow(wish.topic, state.head, at, subscription, name, wish.watches)
+        subscription.cursor = self._exchange.hub.follow(
+            wish.topic, beginning.head, beginning.at, subscription, name, wish.watches
+        )
         # The hub's own text, which is one for all who follow it.
         subscription.topic = subscription.cursor.log.name
         self._subscriptions.append(subscription)
@@ -232,29 +209,13 @@ class Participant:
             self._subscriptions.remove(replaced)
             self._drop(replaced, name)
         self._begun = (*self._begun, subscription)
-        return Ok("sub", f"{wish.topic} {state.head} {self._exchange.history.epoch}", wish.label).encode()
+        return Ok("sub", f"{wish.topic} {beginning.head} {self._exchange.history.epoch}", wish.label).encode()
 
     def _read_past(self, wish: ReadPast) -> None:
         self._ask(read_past(self._exchange.history, wish), wish.slot, wish.label)
 
     def _list_topics(self, wish: ListTopics) -> None:
-        self._ask(self._topics(wish), wish.slot, wish.label)
-
-    async def _topics(self, wish: ListTopics) -> bytes:
-        hub, reads = self._exchange.hub, self._session.person.reads
-        states = await self._exchange.topics()
-        if len(states) > MOST_LISTED:
-            raise CommandError("too-many", f"there are {len(states)} topics: {MOST_LISTED} can be listed")
-        heads = {state.topic: state.head for state in states}
-        # One that is followed and was never published to exists, too.
-        heads.update((topic, 0) for topic in hub.followed if topic not in heads)
-        lines = [
-            TopicLine(topic, head, hub.followers(topic), wish.label).encode()
-            for topic, head in sorted(heads.items())
-            if reads(topic)
-        ]
-        lines.append(Ok("topics", str(len(lines)), wish.label).encode())
-        return b"".join(lines)
+        self._ask(list_topics(self._exchange, self._session.person.reads, wish), wish.slot, wish.label)
 
     def _ask(self, question: Coroutine[Deferred[Any], Any, bytes], slot: Slot, label: str | None) -> None:
         """

@@ -112,6 +112,20 @@ class ScriptedHistory:
         """
         self._store(drafts, None)
 
+    def start_over(self, *drafts: Draft) -> None:
+        """
+        Let there be another log, with these in it that the receiver is not given.
+        """
+        self.epoch += "x"
+        self._position = 0
+        self.log.clear()
+        self.floors.clear()
+        self._store(drafts, None)
+        self._stored.clear()
+        self.head = self._position
+        assert self._receiver is not None
+        self._receiver.interrupted("there is another log")
+
     def look(self, index: int = 0) -> None:
         """
         Find the answer to a question, and keep it back.

@@ -121,6 +121,38 @@ class SubscribeTests(ParticipantTests):
         (told,) = self.client.news()
         self.assertTrue(told.startswith("/ok sub lobby "))
 
+    def test_log_that_is_replaced_while_it_is_asked(self) -> None:
+        """
+        Whoever begins while the log is replaced begins in the new one: no event of that is left out for having a
+        position that the old one had reached, neither for this subscriber nor for those who follow the topic, too.
+        """
+        for options, asked in (
+            ("", ["topic"]),
+            (" last=1", ["topic", "read_before"]),
+            (" after=1 epoch=scripted01", ["topic"]),
+        ):
+            for answered in range(len(asked)):
+                self.make()
+                other = self.room.connect()
+                self.publish(*"abcdefgh")
+                self.say(f"/sub lobby{options}")
+                self.answer("follow", *asked[:answered])
+                self.history.look()
+                self.history.start_over(draft("i"))
+                self.answer(asked[answered])
+                self.history.answer_all()
+                self.say("/sub lobby", other)
+                self.history.answer_all()
+                self.publish("j")
+                self.history.answer_all()
+                ok, *told = self.client.news()
+                self.assertEqual(ok, "/ok sub lobby 1 scripted01x", options)
+                gap = ["/gap lobby 1 1"] if "after" in options else []
+                self.assertEqual([line for line in told if line.startswith("/gap")], gap, options)
+                self.assertEqual([line[-1] for line in told[len(gap) :]], ["i"] * bool(options) + ["j"], options)
+                self.assertEqual([line[-1] for line in other.news()[1:]], ["j"], options)
+                self.room.empty()
+
     def test_refusal_leaves_nothing(self) -> None:
         """
         Who asks for a position beyond the head follows nothing, whoever else does.
