@@ -187,8 +187,9 @@ class Keeper:
             self._client = None
             signing_in.cancel()
             heartbeat.stop()
-            if self._moving is not None and self._moving.active():
+            if self._moving is not None:
                 self._moving.cancel()
+                self._moving = None
             self._tenant.lost()
         if self._clock.seconds() - since >= STEADY:
             self._backoff.reset()

@@ -305,6 +305,18 @@ class FarewellTests(ReconnectingTestCase):
         self.clock.advance(19.0)
         self.assertEqual(self.server.hears(), [])
 
+    def test_next_one_drains_too(self) -> None:
+        """
+        When the server is gone before that, and the next one goes away, too, that one is left in time.
+        """
+        self.let_in()
+        self.server.says("/drain 30")
+        self.drop(5.0)
+        self.let_in("guest-2", kept="guest-1")
+        self.server.says("/drain 10")
+        self.clock.advance(8.1)
+        self.assertEqual(self.server.hears(), ["/quit"])
+
     def test_turned_away(self) -> None:
         """
         A server that has no room says so before anything was asked; it is tried again, and the user is told why.
