@@ -3,8 +3,16 @@ The program that checks passwords: ``python -m echochat.identity.hashing_program
 :mod:`echochat.identity.hasher` starts. What is to be checked comes on standard input, one at a time, and the answers go
 to standard output: secrets are in no file, on no command line, and in no environment.
 
-It ends with its standard input, and so with the server, however that ends.
+It ends with its standard input, and so with the server, however that ends. What a terminal tells all its processes is
+not for this one: who types Control-C tells the server, which may need it until the last client has gone.
 """
+
+import signal
+
+if __name__ == "__main__":
+    # Before the other imports, which take so long that somebody would see their traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 import ctypes
 import os

@@ -356,6 +356,17 @@ class RealProcessTests(TestCase):
         self.assertTrue(await self.hashing.verify(self.phc, b"secret"))
         self.assertEqual(len(self.hashers), 2)
 
+    async def test_signals_of_the_terminal(self) -> None:
+        """
+        Control-C, and a terminal that is closed, are the server's to deal with: the process goes on.
+        """
+        self.assertTrue(await self.hashing.verify(self.phc, b"secret"))
+        transport: Any = self.hashers[0].transport
+        for each in (signal.SIGINT, signal.SIGHUP):
+            os.kill(transport.pid, each)
+            self.assertTrue(await self.hashing.verify(self.phc, b"secret"))
+        self.assertEqual(len(self.hashers), 1)
+
     async def test_stops(self) -> None:
         """
         No process is left at the end, whatever it does.
