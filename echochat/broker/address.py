@@ -60,7 +60,7 @@ class BrokerAddress:
         """
         For the log: without any secret.
         """
-        return f"{'tls' if self.encrypted else 'nats'}://{','.join(self.servers)}"
+        return f"{'tls' if self.encrypted else 'nats'}://{','.join(self.servers)}{'/' * bool(self.name)}{self.name}"
 
     def __repr__(self) -> str:
         return f"<BrokerAddress {self}>"

@@ -128,6 +128,12 @@ class Broker:
         """
         if self._phase is _Phase.NEW:
             self._phase = _Phase.RUNNING
+            if self.address.password is not None:
+                self.log.warn(
+                    "The address of the broker {address} has a password in it, which everybody on this machine sees if "
+                    "it is on a command line: write user=NAME&password-file=FILE, or creds=FILE, instead",
+                    address=self.address,
+                )
             self._link.start()
 
     def stop(self) -> Deferred[None]:

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from echochat import __version__
+from echochat.broker import parse_address
+from echochat.cluster.rolling import RollFailed
 from echochat.cluster.service import ClusterService
 from echochat.daemon.control import Perform, no_arguments, reload
 from echochat.daemon.reloads import Reloads
 from echochat.wire.answers import Info, Ok
-from echochat.wire.commands import Command
+from echochat.wire.commands import Command, CommandError
 
 
 def commands(service: ClusterService, reloads: Reloads) -> Mapping[str, Perform]:
@@ -29,11 +31,13 @@ def commands(service: ClusterService, reloads: Reloads) -> Mapping[str, Perform]
         no_arguments(command)
         children = [await service.describe(child) for child in service.crew.children]
         roll = service.current_roll
+        broker = service.settings.broker
         cluster: dict[str, Any] = {
             "version": __version__,
             "listen": list(service.settings.listen),
             "data": str(service.folder.path),
-            "broker": service.settings.broker,
+            # As it is printed, it has no password in it.
+            "broker": None if broker is None else str(parse_address(broker)),
             "roll": service.last_roll if roll is None else f"{roll.done} of {roll.total} workers replaced so far",
             "rolling": roll is not None,
         }
@@ -43,7 +47,11 @@ def commands(service: ClusterService, reloads: Reloads) -> Mapping[str, Perform]
 
     async def roll(command: Command) -> bytes:
         no_arguments(command)
-        return Ok("roll", str(service.roll().total), command.label).encode()
+        try:
+            total = service.roll().total
+        except RollFailed as error:
+            raise CommandError("unavailable", str(error)) from None
+        return Ok("roll", str(total), command.label).encode()
 
     async def read_again(command: Command) -> bytes:
         return await reload(reloads, command)

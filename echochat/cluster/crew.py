@@ -129,7 +129,8 @@ class Crew(ProcessMonitor):
     """
     The children of this process.
 
-    One that ends is started again: at once if it ran for a second, else after a time that doubles from 0.5 s to 20 s.
+    One that was ready and ends is started again: at once if it ran for a second, else after a time that doubles from
+    0.5 s to 20 s. One that ends before it was ready is gone, and whoever started it is told why.
 
     :param reactor: starts processes, and has the time.
     :param kill_after: seconds that a child which was told to stop has to end.
@@ -183,7 +184,7 @@ class Crew(ProcessMonitor):
             waiting.cancel()
         if name not in self.protocols:
             self._processes.pop(name, None)
-            self._gone(child)
+            self._gone(child, f"{name} was stopped")
             return succeed(None)
         ended: Deferred[None] = Deferred()
         child.ended.append(ended)
@@ -214,7 +215,12 @@ class Crew(ProcessMonitor):
         protocol.service, protocol.name = self, name
         self.protocols[name] = protocol
         self.timeStarted[name] = self._clock.seconds()
-        self._spawner.spawnProcess(protocol, child.command[0], list(child.command), env=dict(os.environ))
+        try:
+            self._spawner.spawnProcess(protocol, child.command[0], list(child.command), env=dict(os.environ))
+        except OSError as error:
+            # Too many processes or descriptors, or too little memory: that may pass.
+            child.said.append(f"cannot be started: {error.strerror}")
+            self._ended(child, None, child.said[-1])
 
     # Called by the children's protocols
 
@@ -239,34 +245,41 @@ class Crew(ProcessMonitor):
         A child's process is gone.
         """
         child.pid = None
+        self._ended(child, reason, "ended" if reason.check(ProcessDone) else _how(reason))
+
+    # Ours
+
+    def _ended(self, child: Child, reason: Failure | None, how: str) -> None:
         is_wanted = child.name in self._processes
+        if is_wanted and not child.ready.called:
+            # Whoever started it decides what becomes of that: it would end so again.
+            del self._processes[child.name]
         self._monitoredProcessExited(child.name, reason)
         if not is_wanted:
             self.log.info("{child} has ended", child=child.name)
-            self._gone(child)
+            self._gone(child, f"{child.name} was stopped")
+            return
+        if child.name not in self._processes:
+            self.log.error("{child} {how} before it was ready", child=child.name, how=how)
+            self._gone(child, f"{child.name}: {child.last_words}")
             return
         self._enter(child, State.WAITING)
-        how = "ended" if reason.check(ProcessDone) else _how(reason)
         self.log.error(
             "{child} {how}; it is started again in {seconds:g} s",
             child=child.name,
             how=how,
             seconds=max(0.0, self.restart[child.name].getTime() - self._clock.seconds()),
         )
-        if not child.ready.called:
-            child.ready.errback(ChildFailed(f"{child.name}: {child.last_words}"))
-
-    # Ours
 
     def _enter(self, child: Child, state: State) -> None:
         child.state, child.since = state, self._clock.seconds()
 
-    def _gone(self, child: Child) -> None:
+    def _gone(self, child: Child, why: str) -> None:
         self._enter(child, State.GONE)
         if self._children.get(child.name) is child:
             del self._children[child.name]
         if not child.ready.called:
-            child.ready.errback(ChildFailed(f"{child.name} was stopped"))
+            child.ready.errback(ChildFailed(why))
         waiting, child.ended = child.ended, []
         for ended in waiting:
             ended.callback(None)

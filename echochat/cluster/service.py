@@ -62,7 +62,7 @@ class ClusterService(Service):
         self.settings = settings
         self.folder = folder
         self.workers: list[str] = []
-        self.crew = Crew(reactor, settings.drain + PATIENCE)
+        self.crew = Crew(reactor, _patience(settings))
         self.last_roll = ""
         self._reactor = reactor
         self._program = program
@@ -74,6 +74,8 @@ class ClusterService(Service):
         self._beginning: Deferred[None] | None = None
         self._roll: Roll | None = None
         self._rolling: Deferred[None] | None = None
+        # Whether the settings have changed since the workers that serve, or the next ones, were started.
+        self._is_outdated = False
 
     # Called by Twisted
 
@@ -82,7 +84,7 @@ class ClusterService(Service):
         if self._control is not None:
             self._ports.listen_for_operators(f"unix:{self.folder.run('control')}", self._control)
         self._beginning = Deferred.fromCoroutine(self._begin())
-        self._beginning.addErrback(self._cannot_begin)
+        self._beginning.addCallbacks(self._begun, self._cannot_begin)
 
     def stopService(self) -> "Deferred[None]":
         super().stopService()
@@ -109,13 +111,31 @@ class ClusterService(Service):
         Begin to replace all workers, unless that goes on already.
 
         :return: the roll that goes on now.
+        :raises RollFailed: there is nothing to replace yet, or no more.
         """
+        if not self.running:
+            raise RollFailed("the cluster is stopping")
+        if self._beginning is not None:
+            raise RollFailed("the cluster is starting: try again when it is ready")
         if self._roll is None:
             self._roll = Roll(self, self.workers, self._reactor, lambda: self.settings.drain)
             self.last_roll = ""
             self._rolling = Deferred.fromCoroutine(self._roll.run())
             self._rolling.addCallbacks(self._rolled, self._not_rolled)
         return self._roll
+
+    def change(self, settings: ClusterSettings) -> None:
+        """
+        Have workers of other settings. Those that serve are replaced: at once, or when the cluster has begun, or when
+        the roll that goes on has ended, of which some may be of the settings as they were.
+        """
+        self.settings = settings
+        # Never less: those that serve have the time that they were started with.
+        self.crew.killTime = max(self.crew.killTime, _patience(settings))  # type: ignore[assignment]  # as in Crew
+        if self._beginning is not None or self._roll is not None:
+            self._is_outdated = True
+        elif self.running:
+            self.roll()
 
     @property
     def current_roll(self) -> Roll | None:
@@ -219,6 +239,10 @@ class ClusterService(Service):
         late = partial(str.format, "{}: not ready within {:g} s", child.name, READY)
         return in_time(child.ready, self._reactor, READY, late)
 
+    def _begun(self, _: None) -> None:
+        self._beginning = None
+        self._catch_up()
+
     def _cannot_begin(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
@@ -238,6 +262,7 @@ class ClusterService(Service):
         self.last_roll = f"{self._roll.done} of {self._roll.total} workers replaced"
         self.log.info("rolled: {what}", what=self.last_roll)
         self._roll = self._rolling = None
+        self._catch_up()
 
     def _not_rolled(self, failure: Failure) -> None:
         assert self._roll is not None
@@ -249,6 +274,16 @@ class ClusterService(Service):
             self.log.error("the roll was {what}", what=self.last_roll)
         else:
             self.log.failure("the roll failed", failure)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """
+        Roll if the settings have changed meanwhile.
+        """
+        if self._is_outdated and self.running:
+            self._is_outdated = False
+            self.log.info("the settings have changed meanwhile: the workers are replaced")
+            self.roll()
 
     async def _stop(self) -> None:
         for going_on in (self._beginning, self._rolling):
@@ -262,6 +297,10 @@ class ClusterService(Service):
         await crew.stop(BROKER)
         await self._ports.close()
         self.folder.release()
+
+
+def _patience(settings: ClusterSettings) -> float:
+    return settings.drain + PATIENCE
 
 
 def _free_port() -> int:

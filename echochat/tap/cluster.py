@@ -92,8 +92,7 @@ def makeService(options: Options) -> IService:
 
     def reload() -> None:
         changed = options.read_settings()
-        service.settings = changed
-        service.roll()
+        service.change(changed)
         fixed = [name for name in _FIXED if getattr(changed, name) != getattr(settings, name)]
         if fixed:
             raise SettingError(f"{', '.join(fixed)} can only change with a restart; the workers are replaced")

@@ -57,7 +57,7 @@ class AddressTests(SynchronousTestCase):
         """
         address = parse_address("nats://me:secret@h,i/name")
         self.assertNotIn("secret", f"{address} {address!r}")
-        self.assertEqual(str(address), "nats://h:4222,i:4222")
+        self.assertEqual(str(address), "nats://h:4222,i:4222/name")
 
     def test_wrong(self) -> None:
         """

@@ -5,6 +5,7 @@ Tests for :mod:`echochat.broker.broker`, with a real nats-server.
 from collections.abc import Sequence
 
 from twisted.internet.defer import gatherResults
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from echochat.broker import Broker, BrokerUnavailable, Message, NobodyAnswers, parse_address
@@ -21,6 +22,16 @@ class BrokerTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]  # trial awaits it
         self.nats = await Nats(self).start()
         self.broker, self.connections = await connected(self, self.nats.address)
+
+    async def test_password_in_the_address(self) -> None:
+        """
+        Others may see it there: the log says so once, and does not say it itself.
+        """
+        with capturedLogs() as log:
+            await connected(self, self.nats.address.replace("//", "//me:secret@"))
+        told = [text for text in map(formatEvent, log) if "has a password in it" in text]
+        self.assertEqual(len(told), 1)
+        self.assertNotIn("secret", told[0])
 
     async def test_publish_and_subscribe(self) -> None:
         """
