@@ -22,6 +22,7 @@ from echochat.net.endpoints import client_endpoint
 from echochat.wire.proxy import encode_local
 from tests.net.recorders import Recorder, Recording
 from tests.net.tls_real import Site
+from tests.ports import free_port
 
 reactor: Any = _reactor
 BACKEND = Backend("a", "tcp:127.0.0.1:1")
@@ -143,9 +144,7 @@ class TcpTests(RealCase):
         One that is not there is known by the system's words.
         """
         endpoint = await self.listen()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            number = free.getsockname()[1]
-        endpoint = client_endpoint(reactor, f"tcp:127.0.0.1:{number}")
+        endpoint = client_endpoint(reactor, f"tcp:127.0.0.1:{free_port()}")
         self.assertEqual(await self.problem(self.checks.tcp(endpoint)), "connection refused")
 
     async def test_cancel(self) -> None:

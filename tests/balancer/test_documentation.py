@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.balancer.scenarios.ours import ECHOCHAT
-from tests.balancer.scenarios.sockets import free_port
+from tests.ports import free_port
 from tests.processes import TWISTD, Program, start_program
 
 _ROOT = Path(__file__).parents[2]

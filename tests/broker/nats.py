@@ -14,11 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, TestCase
 
 from echochat.broker import Broker, Message, parse_address
+from tests.ports import free_port
 from tests.processes import DEADLINE, Program, program_beside, start_program
 
 reactor: Any = _reactor
-
-_LISTENING = rb"Listening for client connections on \S+:(\d+)"
 
 
 class Nats:
@@ -38,15 +37,13 @@ class Nats:
         self._sync = sync
         self._jetstream = jetstream
         self._program: Program | None = None
-        self.port = -1
+        self.port = free_port()
 
-    async def start(self, port: int | None = None) -> "Nats":
+    async def start(self) -> "Nats":
         """
         Start, and wait until it takes connections.
-
-        :param port: on which; otherwise that of the last start, or any free one.
         """
-        lines = [f'listen: "127.0.0.1:{self.port if port is None else port}"', self._settings]
+        lines = [f'listen: "127.0.0.1:{self.port}"', self._settings]
         if self._jetstream:
             lines.append(f'jetstream {{ store_dir: "{self._folder / "store"}", sync_interval: {self._sync} }}')
         path = self._folder / "nats.conf"
@@ -55,7 +52,6 @@ class Nats:
         if binary is None:
             raise SkipTest("nats-server is not installed")
         self._program = start_program(self._test, binary, "--config", str(path))
-        self.port = int((await self._program.until(_LISTENING))[1])
         await self._program.until(rb"Server is ready")
         return self
 

@@ -20,6 +20,7 @@ from tests.checker.crowd import Crowd
 from tests.checker.ledger import Verdict
 from tests.checker.weather import Weather
 from tests.history.powercut import cut
+from tests.ports import free_port
 from tests.processes import TWISTD, Server, start_server
 
 POWER_CUT: Final = (sys.executable, "-m", "tests.history.powercut", "twisted.scripts.twistd:run")
@@ -82,7 +83,7 @@ class Run:
         os.makedirs(self._path)
         self._database = os.path.join(self._path, "log.sqlite3")
         self._server: Server | None = None
-        self._port = 0
+        self._port = free_port()
         self._weather: Weather | None = None
         self._crowd: Crowd | None = None
         self.faults = Faults()
@@ -119,7 +120,7 @@ class Run:
             directory=self._path,
             environment={"PYTHONPATH": CHECKOUT},
         )
-        self._port = await self._server.port()
+        await self._server.port()
 
     async def _kill(self) -> None:
         assert self._server is not None

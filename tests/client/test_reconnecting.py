@@ -209,7 +209,7 @@ class KilledServerTests(TestCase):
         publisher, subscriber = self.client(port), self.client(port)
         await publisher.start()
         await subscriber.start()
-        following = subscriber.subscribe("lobby", last=1)
+        following = subscriber.subscribe("lobby", after=0)
         positions: dict[int, str] = {}
 
         def note(position: int, text: str) -> None:

@@ -183,7 +183,7 @@ class PubTests(TopicTestCase):
         What the server refuses is told, in one line.
         """
         await self.serve()
-        first = self.start("sub", "lobby", "--name", "alice")
+        first = self.start("sub", "lobby", "--name", "alice", "--after", "0")
         await self.run_client("pub", "lobby", "hi")
         await first.says(b" hi\n")
         second = self.start("pub", "lobby", "x", "--name", "alice")

@@ -4,7 +4,6 @@ A cluster of real processes for tests, and clients of it.
 
 import json
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from echochat.client.core import News
 from echochat.client.protocol import Client, connect
 from echochat.daemon.asking import ask
+from tests.ports import free_port
 from tests.processes import Server, program_beside, start_server
 
 reactor: Any = _reactor
@@ -51,8 +51,7 @@ class Cluster:
         """
         if self.port < 0:
             # Not any port: a balancer that is started again has to have the same.
-            with socket.create_server(("127.0.0.1", 0)) as trial:
-                self.port = trial.getsockname()[1]
+            self.port = free_port()
         listen = f"tcp:{self.port}:interface=127.0.0.1"
         self.server = start_server(self._test, "--listen", listen, *self._options, *options, service="echochat-cluster")
         await self.server.until(_READY)

@@ -4,7 +4,6 @@ Tests for :mod:`echochat.tap.balancer`: what can be written after ``echochat-lb`
 
 import os
 import signal
-import socket
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -15,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echochat.balancer.settings import BalancerSettings
 from echochat.tap.balancer import AtTheEnd, Options
 from tests.net.peers import Peer, connect
+from tests.ports import free_port
 from tests.processes import TWIST, Server, start_server
 
 reactor: Any = _reactor
@@ -149,8 +149,7 @@ class RunningTests(TestCase):
         While nobody looks at their health, clients of a backend that is not there get another one; after a reload it is
         looked at as the file says then, and the log says that it is down.
         """
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            bad = f"tcp:127.0.0.1:{free.getsockname()[1]}"
+        bad = f"tcp:127.0.0.1:{free_port()}"
         path = os.path.abspath(self.mktemp())
         written = (
             'check = "none"\ninterval = 0.1\ndrain = 0\n'

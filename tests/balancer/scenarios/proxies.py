@@ -13,7 +13,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.balancer.scenarios.ends import reactor
-from tests.balancer.scenarios.sockets import free_port, is_listening
+from tests.balancer.scenarios.sockets import is_listening
+from tests.ports import free_port
 from tests.processes import DEADLINE, Program
 
 HAND_OVER: Final = ("echochat-lb",)

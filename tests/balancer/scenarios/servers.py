@@ -20,7 +20,7 @@ from echochat.client.reconnecting import ReconnectingClient
 from echochat.wire.answers import Event, Gap, Past
 from tests.balancer.scenarios.ends import reactor
 from tests.balancer.scenarios.proxies import Member
-from tests.balancer.scenarios.sockets import free_port
+from tests.ports import free_port
 from tests.processes import Server, start_server
 
 _HISTORY_PAGE: Final = 1_000

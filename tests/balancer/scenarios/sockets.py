@@ -3,21 +3,12 @@ What the kernel says of TCP sockets on 127.0.0.1, without disturbing any: a conn
 balancer listens would be counted by it.
 """
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 _SYN_SENT: Final = "02"
 _LISTEN: Final = "0A"
-
-
-def free_port() -> int:
-    """
-    A port that nobody has at the moment.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:

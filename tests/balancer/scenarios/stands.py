@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from echochat.wire.proxy import ProxyHeaderReader
 from tests.balancer.scenarios.ends import Changing, End, reactor
-from tests.balancer.scenarios.sockets import free_port
+from tests.ports import free_port
 
 
 class Standing(End):

@@ -8,8 +8,9 @@ from typing import ClassVar
 from tests.balancer.scenarios.case import Member, ScenarioCase, scenario
 from tests.balancer.scenarios.ends import PATIENCE, End, reactor
 from tests.balancer.scenarios.proxies import Proxy
-from tests.balancer.scenarios.sockets import connecting, free_port
+from tests.balancer.scenarios.sockets import connecting
 from tests.balancer.scenarios.stands import Closing, Stand
+from tests.ports import free_port
 
 _FALL = 3
 

@@ -10,7 +10,6 @@ Elsewhere they are processes on 127.0.0.1, and nothing can be cut.
 """
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Final, Protocol
 from twisted.trial.unittest import TestCase
 
 from tests.checker.cluster.namespaces import NotPermitted, enter_own_network
+from tests.ports import free_port
 from tests.processes import start_program
 
 PLANES: Final = ("front", "back")
@@ -48,8 +48,7 @@ class Machine:
         """
         if self.prefix:
             return usual
-        with socket.create_server((next(iter(self.addresses.values())), 0)) as listening:
-            return int(listening.getsockname()[1])
+        return free_port(next(iter(self.addresses.values())))
 
     def command(self, *command: str) -> tuple[str, ...]:
         """
