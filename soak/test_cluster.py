@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.checker.cluster import test_control
 from tests.checker.cluster.nemesis import wait
-from tests.checker.cluster.network import make_network
+from tests.checker.cluster.network import Loopback, make_network
 from tests.checker.cluster.run import ClusterRun, Plan
 
 FAULTS = int(os.environ.get("ECHOCHAT_SOAK_FAULTS", "200"))
@@ -78,9 +78,34 @@ class LongClusterTests(TestCase):
 class LongControlTests(test_control.ControlTests):
     """
     NATS's own clients, over more faults of all kinds.
+
+    :cvar faults: how many in a run.
     """
 
     timeout = 1800
     faults = 28
     cuts = 3
     size = 3
+
+    async def test_faults(self) -> None:
+        """
+        With brokers that are killed, stopped and cut off, nothing that was acknowledged is lost, doubled or reordered.
+        """
+        await self.start(make_network(self))
+        await self.nemesis.torment(self.faults)
+        verdict = await self.finish()
+        self.assertTrue(verdict.is_clean, str(verdict))
+        self.assertGreater(verdict.acknowledged, 100)
+
+    async def test_another_leader(self) -> None:
+        """
+        When the leader is killed there is another, also on loopback, where nothing can be cut.
+        """
+        await self.start(Loopback())
+        before = await self.brokers.leader()
+        assert before is not None
+        await before.end()
+        # Until the others miss it, they say what they knew.
+        while await self.brokers.leader() in (None, before):
+            await wait(0.05)
+        await self.nemesis.recovered("the leader's end")
