@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
@@ -29,6 +29,7 @@ from echochat.broker import Broker, BrokerUnavailable, Message
 from echochat.broker.broker import Subscription
 from echochat.history.errors import HistoryUnavailable
 from echochat.history.jetstream.api import JetStreamError, ask
+from echochat.history.jetstream.patience import Patience
 from echochat.history.jetstream.stream import StreamChanged
 from echochat.history.jetstream.subjects import NO_TOPIC, NotAnEvent, read, token
 from echochat.history.records import Draft
@@ -43,6 +44,16 @@ Seconds of silence after which the broker says that there was nothing to say.
 SILENCE: Final = 3.5
 """
 Seconds after which the consumer is thought to be gone.
+"""
+
+STALLED: Final = 2.5
+"""
+Seconds for which the broker may say that it waits before it sends more, though it was told each time to go on.
+"""
+
+PROGRESS: Final = 5.0
+"""
+Seconds in which the next of the events has to come that there were when receiving was begun.
 """
 
 _FORGOTTEN: Final = 30.0
@@ -95,8 +106,11 @@ class Consumer:
         self._start = 0
         self._number = 0
         self._caught_up: Deferred[None] | None = None
+        self._beginning: Deferred[None] | None = None
         self._changing: Deferred[Any] | None = None
-        self._silence: IDelayedCall | None = None
+        self._silence = Patience(clock, SILENCE, lambda: self._again("it is silent"))
+        self._stall = Patience(clock, STALLED, lambda: self._again("it does not go on"))
+        self._progress = Patience(clock, PROGRESS, self._has_not_caught_up)
 
     # Called by the history
 
@@ -105,23 +119,26 @@ class Consumer:
         Receive everything that is followed behind a position.
 
         :return: fires when all of it that there is now has been delivered. Fails with BrokerUnavailable or
-            JetStreamError.
+            JetStreamError, or as one that was cancelled when this is stopped before.
         """
         self.stop()
         self.position = after
-        return Deferred.fromCoroutine(self._begin())
+        self._beginning = Deferred.fromCoroutine(self._begin())
+        return self._beginning
 
     def stop(self) -> None:
         """
         Receive nothing any more, until it is begun again. What is followed is kept.
         """
         self._drop()
+        self._progress.end()
+        self._caught_up = None
+        beginning, self._beginning = self._beginning, None
         changing, self._changing = self._changing, None
-        if changing is not None:
-            changing.cancel()
-        caught_up, self._caught_up = self._caught_up, None
-        if caught_up is not None:
-            caught_up.errback(BrokerUnavailable("it is not received any more"))
+        for each in (beginning, changing):
+            # What came of it after this would be taken for news of the consumer that is made next.
+            if each is not None:
+                each.cancel()
         follows, self._follows = self._follows, []
         for each in follows:
             each.errback(HistoryUnavailable("the history is unavailable"))
@@ -199,6 +216,7 @@ class Consumer:
         # The messages may have been faster than the answer.
         if self._number < last:
             self._caught_up = Deferred()
+            self._progress.wait()
             await self._caught_up
 
     async def _recreate(self) -> int:
@@ -241,10 +259,12 @@ class Consumer:
         }
         request = {"stream_name": self._name, "config": config}
         answer = await ask(self._broker, f"CONSUMER.CREATE.{self._name}.{self._consumer}", request)
-        if self._subscription is subscription:
-            self._filtered = topics
-            self._takes_all = takes_all
-            self._heard()
+        if self._subscription is not subscription:
+            # Messages that were faster than this answer have shown that something is wrong.
+            raise BrokerUnavailable("another consumer has taken its place")
+        self._filtered = topics
+        self._takes_all = takes_all
+        self._silence.renew()
         return int(answer["delivered"]["consumer_seq"]) + int(answer["num_pending"])
 
     def _drop(self) -> None:
@@ -254,14 +274,8 @@ class Consumer:
         if self._filtered is not None:
             self._filtered = None
             self._broker.publish(f"$JS.API.CONSUMER.DELETE.{self._name}.{self._consumer}", b"")
-        if self._silence is not None and self._silence.active():
-            self._silence.cancel()
-
-    def _heard(self) -> None:
-        if self._silence is not None and self._silence.active():
-            self._silence.reset(SILENCE)
-        else:
-            self._silence = self._clock.callLater(SILENCE, self._again, "it is silent")
+        self._silence.end()
+        self._stall.end()
 
     def _again(self, why: str) -> None:
         """
@@ -283,9 +297,15 @@ class Consumer:
             self._has_caught_up()
 
     def _has_caught_up(self) -> None:
+        self._progress.end()
         caught_up, self._caught_up = self._caught_up, None
         if caught_up is not None:
             caught_up.callback(None)
+
+    def _has_not_caught_up(self) -> None:
+        caught_up, self._caught_up = self._caught_up, None
+        if caught_up is not None:
+            caught_up.errback(BrokerUnavailable("the broker does not send what it has"))
 
     def _has_not_begun(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -296,7 +316,7 @@ class Consumer:
         self._lost(failure.getErrorMessage())
 
     def _came(self, messages: Sequence[Message]) -> None:
-        self._heard()
+        self._silence.renew()
         drafts: list[Draft] = []
         positions: list[int] = []
         wrong = ""
@@ -311,8 +331,7 @@ class Consumer:
                 if number != self._number + 1:
                     wrong = f"message {self._number + 1} did not arrive"
                 else:
-                    self._number = number
-                    self.position = sequence
+                    self._moved(number, sequence)
                     self._take(message, sequence, drafts, positions)
             if wrong:
                 break
@@ -321,6 +340,13 @@ class Consumer:
             self._again(wrong)
         elif not left:
             self._has_caught_up()
+
+    def _moved(self, number: int, position: int) -> None:
+        self._number = number
+        self.position = position
+        self._stall.end()
+        if self._caught_up is not None:
+            self._progress.renew()
 
     def _take(self, message: Message, position: int, drafts: list[Draft], positions: list[int]) -> None:
         try:
@@ -344,7 +370,11 @@ class Consumer:
             return ""
         stalled = message.header("Nats-Consumer-Stalled")
         if stalled:
+            # It has not heard that it may go on, or not yet: once more. Where a permission is missing it never does.
             self._broker.publish(stalled, b"")
+            self._stall.wait()
+        else:
+            self._stall.end()
         if message.header("Nats-Last-Consumer") != str(self._number):
             return f"message {self._number + 1} did not arrive"
         last = message.header("Nats-Last-Stream")

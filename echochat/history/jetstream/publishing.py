@@ -46,6 +46,12 @@ LONGEST: Final = 60.0
 Seconds that any acknowledgement may take.
 """
 
+DELIVERY: Final = 10.0
+"""
+Seconds in which the next event has to be delivered when an append waits for nothing else. Within them another consumer
+can be made.
+"""
+
 _TOO_MANY_REQUESTS: Final = 429
 _OVERHEAD: Final = 512
 
@@ -127,6 +133,9 @@ class Publisher:
         self._sent: dict[int, _Sent] = {}
         self._bytes = 0
         self._progress = 0.0
+        # Up to where events were delivered when that was last seen to be no reason to worry, and when.
+        self._reached = -1
+        self._reached_at = 0.0
         self._complained = ""
         self._labels: dict[str, _Sent] = {}
         self._idle: list[Deferred[None]] = []
@@ -148,15 +157,13 @@ class Publisher:
 
     def look(self) -> None:
         """
-        See whether acknowledgements are overdue. To be called once in a second or so.
+        See whether acknowledgements, or deliveries, are overdue. To be called once in a second or so.
         """
-        oldest = next(iter(self._sent.values()), None)
-        if oldest is None:
-            return
         now = self._clock.seconds()
-        # A slow disk needs its time for all that is under way. What was passed over by later ones got lost.
-        if now - max(oldest.since, self._progress) > DEADLINE or now - oldest.since > LONGEST:
+        if self._is_unacknowledged(now):
             self._stuck("the broker does not acknowledge")
+        elif self._is_undelivered(now):
+            self._stuck("the broker does not deliver")
 
     def answer(self) -> None:
         """
@@ -229,12 +236,26 @@ class Publisher:
                 headers = {"Nats-Msg-Id": label}
             self._broker.publish(f"{self._name}.{token(draft.topic)}", payload, f"{self._inbox}.{number}", headers)
 
+    def _is_unacknowledged(self, now: float) -> bool:
+        oldest = next(iter(self._sent.values()), None)
+        if oldest is None:
+            return False
+        # A slow disk needs its time for all that is under way. What was passed over by later ones got lost.
+        return now - max(oldest.since, self._progress) > DEADLINE or now - oldest.since > LONGEST
+
+    def _is_undelivered(self, now: float) -> bool:
+        delivered = self._delivered()
+        if not self._appends or self._appends[0].open or delivered != self._reached:
+            self._reached, self._reached_at = delivered, now
+        return now - self._reached_at > DELIVERY
+
     def _max_payload(self) -> int:
         most = self._broker.server.get("max_payload")
         return most if isinstance(most, int) else 1 << 20
 
     def _acknowledged(self, messages: Sequence[Message]) -> None:
         self._progress = self._clock.seconds()
+        has_nobody = False
         for message in messages:
             number = message.subject.rpartition(".")[2]
             sent = self._sent.pop(int(number), None) if number.isdigit() else None
@@ -244,10 +265,11 @@ class Publisher:
             self._bytes -= sent.size
             if sent.label is not None:
                 del self._labels[sent.label]
+            has_nobody |= message.status == NO_RESPONDERS
             self._settle(sent, message)
         self._send()
         self.answer()
-        if messages[-1].status == NO_RESPONDERS:
+        if has_nobody:
             self._stuck(_NO_STREAM)
 
     def _settle(self, sent: _Sent, message: Message) -> None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from echochat.history.records import Draft
+from echochat.wire.names import is_name, is_text, is_topic
 
 _OTHER: Final = re.compile(rb"[^A-Za-z0-9_@-]")
 _ESCAPED: Final = re.compile(r"=([0-9A-F]{2})")
@@ -28,7 +29,8 @@ Another one, on which is what was written to see whether the stream takes it.
 
 class NotAnEvent(Exception):
     """
-    This message was not published by a server of ours.
+    This message was not published by a server of ours. Whoever may write to the stream can put anything there: no name,
+    topic or text that no server would take may get past this, or it would act on the terminals of all.
     """
 
 
@@ -45,7 +47,7 @@ def topic_of(subject: str) -> str:
     """
     The topic of a subject with two tokens.
 
-    :raises NotAnEvent: no topic has this subject.
+    :raises NotAnEvent: no topic, or nothing that may be one, has this subject.
     """
     written = subject.partition(".")[2]
     raw = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), written)
@@ -53,7 +55,7 @@ def topic_of(subject: str) -> str:
         topic = raw.encode("latin-1").decode()
     except UnicodeError:
         raise NotAnEvent(f"{subject!r} is not a topic's subject") from None
-    if token(topic) != written:
+    if token(topic) != written or not is_topic(topic):
         raise NotAnEvent(f"{subject!r} is not a topic's subject")
     return topic
 
@@ -73,6 +75,9 @@ def read(subject: str, payload: bytes) -> Draft:
     """
     try:
         time, name, text = payload.decode().split(" ", 2)
-        return Draft(topic_of(subject), name, text, None, int(time))
+        draft = Draft(topic_of(subject), name, text, None, int(time))
     except ValueError:
         raise NotAnEvent(f"a message on {subject!r} is not an event") from None
+    if not is_name(name) or not is_text(text):
+        raise NotAnEvent(f"a message on {subject!r} has a name or a text that nobody may have published")
+    return draft

@@ -3,6 +3,7 @@ Histories of several servers on one stream, for tests.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -20,6 +21,23 @@ from tests.history.doubles import Recorder
 from tests.processes import DEADLINE
 
 reactor: Any = _reactor
+
+_DOCUMENTATION = Path(__file__).parents[3] / "docs" / "history.rst"
+
+
+def documented_permissions() -> str:
+    """
+    What the servers' user may do at the broker, as the documentation has it.
+    """
+    block = _DOCUMENTATION.read_text().partition("    permissions {")[2].partition("    }\n")[0]
+    return f"permissions {{{block}}}"
+
+
+def user_with(permissions: str) -> str:
+    """
+    Settings of a broker, for whom everybody is one user who may do this.
+    """
+    return f"authorization {{ users: [ {{ user: me, password: me, {permissions} }} ] }}\nno_auth_user: me"
 
 
 class Server:

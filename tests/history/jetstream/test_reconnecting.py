@@ -18,6 +18,7 @@ from echochat.history.jetstream.stream import Stream
 from tests.broker.nats import Nats
 from tests.history.doubles import draft, read_everything
 from tests.history.jetstream.sharing import Server, SharedCase
+from tests.processes import DEADLINE
 
 reactor: Any = _reactor
 
@@ -121,6 +122,16 @@ class BrokerTests(SharedCase):
         await back
         self.assertIsNone(other.history.status.unavailable)
 
+    async def test_a_late_answer(self) -> None:
+        """
+        That nobody took what was given up long ago is no news.
+        """
+        server = await self.server("a")
+        inbox = server.history._publisher._inbox
+        server.broker.publish("nobody", b"", f"{inbox}.1000000")
+        await server.publish(draft("x", "a", label="x"))
+        self.assertEqual((server.receiver.told, server.history.status.failures), ([], 0))
+
     async def test_without_jetstream(self) -> None:
         """
         A broker without JetStream is no history, until it has one.
@@ -138,13 +149,13 @@ class ConsumerTests(SharedCase):
     The consumer is gone, or has skipped something: another one goes on where it ended.
     """
 
-    async def assert_goes_on(self, first: Server, second: Server) -> None:
+    async def assert_goes_on(self, first: Server, second: Server, told: int = 0) -> None:
         seen = len(first.receiver.events)
         await first.history.append([draft(f"again {n}", "a") for n in range(10)])
         await second.until(seen + 10)
         self.assert_once_and_in_order(second)
         self.assertEqual(second.receiver.events, first.receiver.events)
-        self.assertEqual(second.receiver.told, [])
+        self.assertEqual(len(second.receiver.told), told)
 
     async def test_deleted(self) -> None:
         """
@@ -220,6 +231,79 @@ class ConsumerTests(SharedCase):
             await back
         await first.publish(draft("x", "a", label="x"))
         await second.until(1)
+
+    async def test_lost_while_it_is_made(self) -> None:
+        """
+        A history that loses its stream while its consumer is made is available again only with another one.
+        """
+        first, second = await self.server("a"), await self.server("a")
+        asked: list[str] = []
+
+        async def ask_and_lose(broker: Broker, what: str, request: Json | None = None) -> Json:
+            asked.append(what)
+            if len(asked) == 1:
+                reactor.callLater(0, second.history._lose, "the stream is not the one that it was")
+            return await ask(broker, what, request)
+
+        gone = second.when("unavailable")
+        with mock.patch("echochat.history.jetstream.consumer.ask", ask_and_lose):
+            second.broker.renew()
+            await gone
+            await second.when("available")
+            await second.history.follow("b").addTimeout(DEADLINE, reactor)
+        self.assertGreater(len(asked), 1)
+        await self.assert_goes_on(first, second, told=2)
+
+    async def test_does_not_come(self) -> None:
+        """
+        A broker that announces events, says that there is more, and sends none, is asked anew, and for ever.
+        """
+        first, second = await self.server("a"), await self.server("a")
+        begun: list[int] = []
+
+        async def ask_and_hear_nothing(broker: Broker, what: str, request: Json | None = None) -> Json:
+            begun.append(1)
+            subscription = second.history._consumer._subscription
+            assert subscription is not None
+            heartbeat = Message(
+                0, "", b"", "", {"Status": "100", "Nats-Consumer-Stalled": "x", "Nats-Last-Consumer": "0"}
+            )
+            came = subscription.callback
+            if len(begun) < 4:
+                subscription.callback = lambda messages: came([heartbeat for _ in messages])
+            return await ask(broker, what, request)
+
+        gone, back = second.when("unavailable"), second.when("available")
+        with (
+            mock.patch("echochat.history.jetstream.consumer.ask", ask_and_hear_nothing),
+            mock.patch.object(second.history._consumer._progress, "_seconds", 0.3),
+        ):
+            second.broker.renew()
+            await first.publish(draft("x", "a", label="x"))
+            await gone
+            await back
+        self.assertEqual(second.receiver.events, first.receiver.events)
+
+    async def test_not_delivered(self) -> None:
+        """
+        What is acknowledged and does not come back is not waited for in silence: its publisher is told, and the server
+        begins anew.
+        """
+        with (
+            mock.patch("echochat.history.jetstream.publishing.DELIVERY", 0.5),
+            mock.patch("echochat.history.jetstream.consumer.SILENCE", 60),
+        ):
+            server = await self.server("a")
+            assert server.history._consumer._subscription is not None
+            server.history._consumer._subscription.callback = lambda messages: None
+            gone, back = server.when("unavailable: the broker does not deliver"), server.when("available")
+            appended = server.history.append([draft("x", "a", label="x")])
+            await self.assertFailure(appended, HistoryUnavailable)
+            await gone
+            await back
+        stored = await server.publish(draft("x", "a", label="x"))
+        self.assertEqual((list(stored.positions), list(stored.repeated)), ([1], [0]))
+        self.assertEqual(server.receiver.events, [(1, "a", "x")])
 
     async def test_slow_reader(self) -> None:
         """

@@ -80,12 +80,23 @@ class RetentionTests(SharedCase):
 
     async def test_what_is_not_ours(self) -> None:
         """
-        Something that others have put into the stream is not served, and in nobody's way.
+        Something that others have put into the stream is not served, and in nobody's way: least of all what would act
+        on a terminal, or be another line there.
         """
         server = await self.server("a")
         await server.history.append([draft("1", "a")])
-        for subject in ("echochat.a", "echochat.==", "echochat.a"):
-            await server.broker.request(subject, b"no event", 5)
+        others = [
+            ("echochat.a", b"no event"),
+            ("echochat.==", b"no event"),
+            ("echochat.=0Aa", b"1 alice to no topic"),
+            ("echochat.a", b"1 mallory x\r\n/bye banned you\x1b[2J"),
+            ("echochat.a", "1 mallory a line\u2028and another".encode()),
+            ("echochat.a", b"1 mal\x07lory x"),
+            ("echochat.a", b"1 \n/bye x"),
+            ("echochat.a", b"1  x"),
+        ]
+        for subject, payload in others:
+            await server.broker.request(subject, payload, 5)
         await server.history.append([draft("2", "a")])
         self.assertEqual([text for _, _, text in server.receiver.events], ["1", "2"])
         for limit in (1, 2, 10):

@@ -8,9 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.history.jetstream.subjects import NO_TOPIC, NotAnEvent, read, token, topic_of, write
 from echochat.history.records import Draft
-from echochat.wire.names import MAX_NAME
+from echochat.wire.names import MAX_NAME, is_name, is_text, is_topic
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+TEXT = st.text(st.characters(exclude_categories=["Cs"])).filter(is_text)
+ANYTHING = st.text(st.characters(exclude_categories=["Cs"]))
 TOPIC = st.from_regex(r"@?[A-Za-z0-9][A-Za-z0-9._-]{0,31}", fullmatch=True)
 NAME = st.from_regex(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", fullmatch=True)
 
@@ -27,15 +28,18 @@ class SubjectTests(SynchronousTestCase):
         for topic, written in (("lobby", "lobby"), ("@Alice", "@Alice"), ("a.b-c_D", "a=2Eb-c_D"), ("", "")):
             self.assertEqual(token(topic), written)
 
-    @given(st.one_of(TEXT, TOPIC))
+    @given(st.one_of(ANYTHING, TOPIC))
     def test_one_token_and_back(self, topic: str) -> None:
         """
-        Whatever a topic is, it is one token without wildcard or white space, and can be told again: so no two topics
-        share one.
+        Whatever a topic is, it is one token without wildcard or white space, and a topic can be told again: so no two
+        topics share one. What is none is not told.
         """
         self.assertRegex(token(topic), r"\A[A-Za-z0-9_@=-]*\Z")
         self.assertNotEqual(token(topic), NO_TOPIC)
-        self.assertEqual(topic_of(f"echochat.{token(topic)}"), topic)
+        if is_topic(topic):
+            self.assertEqual(topic_of(f"echochat.{token(topic)}"), topic)
+        else:
+            self.assertRaises(NotAnEvent, topic_of, f"echochat.{token(topic)}")
 
     @given(st.from_regex(r"[A-Za-z0-9_@=.-]{0,20}", fullmatch=True))
     def test_other_subjects(self, written: str) -> None:
@@ -61,6 +65,22 @@ class MessageTests(SynchronousTestCase):
         """
         draft = Draft(topic, name, text, None, time)
         self.assertEqual(read(f"x.{token(topic)}", write(draft)), draft)
+
+    @given(TOPIC, st.one_of(ANYTHING, NAME), ANYTHING)
+    def test_what_nobody_may_publish(self, topic: str, name: str, text: str) -> None:
+        """
+        What would act on a terminal, or forge another line, is no event, whoever has written it.
+        """
+        payload = write(Draft(topic, name, text, None, 1))
+        if is_name(name) and is_text(text):
+            self.assertEqual(read(f"x.{token(topic)}", payload).text, text)
+            return
+        try:
+            found = read(f"x.{token(topic)}", payload)
+        except NotAnEvent:
+            return
+        # A space in the name has moved its end into the text.
+        self.assertTrue(is_name(found.name) and is_text(found.text))
 
     @given(st.binary(max_size=40))
     def test_something_else(self, payload: bytes) -> None:

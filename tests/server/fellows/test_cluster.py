@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from echochat.client.operator import OperationFailed, ask
 from tests.broker.nats import Nats
+from tests.history.jetstream.sharing import documented_permissions, user_with
 from tests.processes import Server, start_server
 from tests.server.talking import Talker, talk_to
 
@@ -66,7 +67,7 @@ class ClusterTests(TestCase):
 
     timeout = 120
 
-    async def begin(self, *options: str) -> tuple[Member, Member]:
+    async def begin(self, *options: str, settings: str = "") -> tuple[Member, Member]:
         """
         Start a broker and two servers, and wait until they know each other.
         """
@@ -74,7 +75,7 @@ class ClusterTests(TestCase):
         # A UNIX socket's path is short.
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
-        self.nats = await Nats(self).start()
+        self.nats = await Nats(self, settings).start()
         self.members: list[Member] = []
         one, other = await self.start(), await self.start()
         for member in (one, other):
@@ -131,6 +132,18 @@ class ClusterTests(TestCase):
         bob.end()
         await self.hear(alice, b"/part lobby bob")
         await one.connect("bob")
+
+    async def test_permissions(self) -> None:
+        """
+        All that servers want of their broker they may do with the permissions in the documentation.
+        """
+        one, other = await self.begin(settings=user_with(documented_permissions()))
+        alice, _ = await self.meet(one, other)
+        await one.operate("/ban bob")
+        self.assertRegex(await alice.hear(), rb"\A/part lobby bob")
+        self.assertRegex(await alice.ask(b"/pub lobby hello"), rb"\A/(ok pub lobby|event lobby) ")
+        for member in (one, other):
+            self.assertNotIn(b"permissions violation", member.server.output)
 
     async def test_killed(self) -> None:
         """
