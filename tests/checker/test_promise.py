@@ -47,5 +47,5 @@ class PromiseTests(TestCase):
         """
         The negative control: with a history that does not sync, and power cuts, the checker finds the loss.
         """
-        verdict = await self.judge(Plan(seed=3, kills=3, cuts_power=True, history="sqlite-unsafe", patience=5))
+        verdict = await self.judge(Plan(seed=3, kills=3, cuts_power=True, history="sqlite-unsafe", patience=2))
         self.assertGreater(verdict.lost, 0, str(verdict))
