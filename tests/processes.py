@@ -255,6 +255,7 @@ def start_server(
     program_options: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
     directory: str | None = None,
+    terminal: bool = False,
 ) -> Server:
     """
     Start a server, in a folder of its own; what is left of it when the test ends is killed.
@@ -265,6 +266,7 @@ def start_server(
     :param program: ``TWISTD``, ``TWIST``, or a command that does what they do.
     :param program_options: what comes before the service's name; otherwise what keeps ``twistd`` in the foreground,
         and makes ``twist`` write its log as text.
+    :param terminal: it runs in a terminal of its own, and not with pipes.
     """
     if program_options is None:
         program_options = ("--log-format=text",) if program is TWIST else ("-n", "--pidfile=")
@@ -273,7 +275,7 @@ def start_server(
         directory = test.mktemp()
         os.makedirs(directory)
     command = (*program, *program_options, service, *listen, *options)
-    return _kill_after(test, Server(command, environment or {}, directory))
+    return _kill_after(test, Server(command, environment or {}, directory, terminal))
 
 
 def _kill_after(test: TestCase, started: Started) -> Started:

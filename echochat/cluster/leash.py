@@ -5,6 +5,9 @@ Starts a program that ends with the process that started it, however that ends.
 it SIGTERM when its parent is gone. A supervisor that is killed cannot end its children itself, and one that is started
 again would find their sockets and the broker's store in use. Linux only: elsewhere the program is started without.
 
+And it has a session of its own: what is typed in a terminal, Ctrl-C, would otherwise be sent to all of them at once,
+and the broker would end before those that cannot do without it.
+
 Rejected: a pipe whose end the children watch, because a program that is not ours does not.
 """
 
@@ -30,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     Become the program.
     """
     parent, program = int(arguments[0]), arguments[1:]
+    os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:

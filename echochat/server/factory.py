@@ -3,6 +3,7 @@ What all connections of a server share.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -202,12 +203,22 @@ class EchoChatFactory(Factory):
         """
         Accounts or access rules have changed.
         """
+        self.tell_all(EchoChatProtocol.look_again)
+
+    def tell_all(self, tell: Callable[[EchoChatProtocol], None]) -> None:
+        """
+        Tell every connection something. One that fails at it is aborted, which its client notices, and the others are
+        told all the same: nobody stays connected and deaf because of somebody else.
+        """
         for connection in [*self.connections]:
-            connection.look_again()
+            try:
+                tell(connection)
+            except Exception:
+                self.log.failure("connection {number} could not be told", number=connection.number)
+                connection.transport.abortConnection()
 
     def _let_all_resume(self) -> None:
-        for connection in [*self.connections]:
-            connection.have_resumed()
+        self.tell_all(EchoChatProtocol.have_resumed)
 
     def when_empty(self) -> Deferred[None]:
         """

@@ -15,6 +15,7 @@ from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
 from echochat.net.tls import TlsPort
 from echochat.server.factory import GRACE, EchoChatFactory
+from echochat.server.line import EchoChatProtocol
 
 if TYPE_CHECKING:
     # It needs NATS, which a server that is alone does not.
@@ -98,11 +99,9 @@ class EchoChatService(ServingService):
                 count=len(factory.connections),
                 seconds=seconds,
             )
-            for connection in list(factory.connections):
-                connection.announce_drain(seconds)
+            factory.tell_all(lambda connection: connection.announce_drain(seconds))
             await self.until_empty(seconds)
-        for connection in list(factory.connections):
-            connection.leave()
+        factory.tell_all(EchoChatProtocol.leave)
         # Each connection is aborted when its grace is over; a little more than that cannot pass.
         await self.until_empty(GRACE + 1)
         for connection in list(factory.connections):

@@ -35,7 +35,9 @@ class Cluster:
 
     server: Server
 
-    def __init__(self, test: TestCase, *options: str, workers: int = 2, drain: float = 2.0) -> None:
+    def __init__(
+        self, test: TestCase, *options: str, workers: int = 2, drain: float = 2.0, terminal: bool = False
+    ) -> None:
         if program_beside("nats-server") is None:
             raise SkipTest("nats-server is not installed")
         # Not the test's own folder, whose path is too long for sockets.
@@ -43,6 +45,7 @@ class Cluster:
         test.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.port = -1
         self._test = test
+        self._terminal = terminal
         self._options = ("--data", str(self.folder), "--workers", str(workers), "--drain", str(drain), *options)
 
     async def start(self, *options: str) -> None:
@@ -53,7 +56,12 @@ class Cluster:
             # Not any port: a balancer that is started again has to have the same.
             self.port = free_port()
         listen = f"tcp:{self.port}:interface=127.0.0.1"
-        self.server = start_server(self._test, "--listen", listen, *self._options, *options, service="echochat-cluster")
+        self.server = start_server(
+            self._test,
+            *("--listen", listen, *self._options, *options),
+            service="echochat-cluster",
+            terminal=self._terminal,
+        )
         await self.server.until(_READY)
 
     async def status(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

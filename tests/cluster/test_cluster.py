@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from echochat.client.core import News
 from echochat.client.protocol import Client
+from echochat.wire.answers import Drain
 from tests.cluster.running import Cluster, reactor
 from tests.processes import DEADLINE, program_beside, start_program, start_server
 
@@ -25,11 +26,13 @@ class ClusterCase(TestCase):
     timeout = 120
     workers: ClassVar[int] = 2
 
-    async def begin(self, *options: str) -> None:
+    async def begin(self, *options: str, terminal: bool = False) -> None:
         """
         Start it.
+
+        :param terminal: in a terminal of its own, as somebody does who types the command.
         """
-        self.cluster = Cluster(self, *options, workers=self.workers)
+        self.cluster = Cluster(self, *options, workers=self.workers, terminal=terminal)
         await self.cluster.start()
 
     def short_folder(self) -> str:
@@ -110,6 +113,27 @@ class ServingTests(ClusterCase):
         past = await client.command("history", "lobby")
         self.assertEqual([item.text for item in past.items], ["before"])  # type: ignore[union-attr]  # Past
         self.assertEqual(await self.cluster.server.stop(), 0)
+
+    async def test_control_c(self) -> None:
+        """
+        Ctrl-C in the terminal where it runs stops it as SIGTERM does: whoever is in is asked to leave, and can still
+        publish; the balancer ends first, and the broker, once, after all that need it.
+        """
+        await self.begin(terminal=True)
+        news: list[News] = []
+        client = await self.cluster.client(news.append)
+        self.cluster.server.write(b"\x03")
+        deadline = reactor.seconds() + DEADLINE
+        while not any(isinstance(each, Drain) for each in news):
+            self.assertLess(reactor.seconds(), deadline, self.cluster.server.output)
+            await deferLater(reactor, 0.01)
+        await client.command("pub", "lobby", "before I go")
+        await client.close()
+        self.assertEqual(await self.cluster.server.end(), 0)
+        output = self.cluster.server.output
+        order = [output.index(b"%s has ended" % name) for name in (b"balancer", b"w1", b"broker")]
+        self.assertEqual(order, sorted(order))
+        self.assertNotIn(b"started again", output)
 
 
 class DyingTests(ClusterCase):

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.net.gate import Gate
 from echochat.server.factory import GRACE, MOST_REFUSALS
+from echochat.server.line import EchoChatProtocol
 from echochat.server.settings import ServerSettings
 from tests.server.serving import make_factory
 
@@ -145,6 +146,30 @@ class FactoryTests(SynchronousTestCase):
         self.lose(two)
         self.successResultOf(waiting)
         self.lose(self.connect("192.0.2.3")[0])
+
+    def test_one_that_cannot_be_told(self) -> None:
+        """
+        When all are asked to resume, one connection whose part of it fails is aborted and logged, and all others are
+        asked none the less, whichever comes first.
+        """
+        connected = [self.connect("192.0.2.1"), self.connect("192.0.2.2"), self.connect("192.0.2.3")]
+        for protocol, _ in connected:
+            protocol.dataReceived(b"/sub lobby\r\n")
+
+        first = next(iter(self.factory.connections))
+        resume = EchoChatProtocol.have_resumed
+
+        def fails_once(connection: EchoChatProtocol) -> None:
+            if connection is first:
+                raise ValueError("a bug")
+            resume(connection)
+
+        self.patch(EchoChatProtocol, "have_resumed", fails_once)
+        self.factory.exchange.interrupted("the stream is another one")
+        for protocol, transport in connected:
+            self.assertEqual(transport.aborted, protocol is first)
+            self.assertEqual(b"/bye restarted" in transport.value(), protocol is not first)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_numbers(self) -> None:
         """
