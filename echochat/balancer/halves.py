@@ -60,6 +60,7 @@ class Halves:
         # That of a backend which went at once.
         self._last: Half | None = None
         self._held: list[bytes] = []
+        self._bytes_held = 0
         self._silent: Any = None
 
     # Called by the client's side
@@ -69,7 +70,8 @@ class Halves:
         Keep what the client sends before there is anybody to take it.
         """
         self._held.append(data)
-        if sum(map(len, self._held)) >= MOST_HELD:
+        self._bytes_held += len(data)
+        if self._bytes_held >= MOST_HELD:
             self._client.transport.pauseProducing()
 
     # Called by both sides
@@ -103,7 +105,7 @@ class Halves:
         server.transport.registerProducer(client, True)
         if first:
             server.transport.write(first)
-        held, self._held = self._held, []
+        held, self._held, self._bytes_held = self._held, [], 0
         for data in held:
             client.dataReceived(data)
         if client.has_ended:

@@ -97,6 +97,11 @@ class Worker(Protocol):
         Serve this client.
         """
 
+    def kick(self, number: int, balancer: Balancer) -> None:
+        """
+        Close this balancer's connection at once, if it is still open.
+        """
+
     def move(self, count: int | None, seconds: float) -> int:
         """
         Ask so many clients to move; None: all.
@@ -236,9 +241,7 @@ class Channel:
             count = None if frame.sessions == EVERYBODY else frame.sessions
             self.tell(Moved(self._worker.move(count, frame.milliseconds / 1_000)))
         elif isinstance(frame, Kick):
-            transport = self._balancer.alive.get(frame.number)
-            if transport is not None:
-                transport.abortConnection()
+            self._worker.kick(frame.number, self._balancer)
         else:
             raise FrameError("a Hand comes with others of its kind")
 

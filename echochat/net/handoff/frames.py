@@ -35,7 +35,10 @@ from functools import partial
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""
+It grows with each change of the frames: a balancer and a worker of two versions do not understand each other.
+"""
 
 MOST_RECORD: Final = 8_192
 """

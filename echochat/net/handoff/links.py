@@ -236,6 +236,9 @@ class Link:
         told, self._told_alive = self._told_alive, set()
         self._owner.welcomed(self, told)
         self._count_strangers(frame)
+        if not self._records.is_open:
+            # There was no use for it any more, and its owner knows no link that is closed.
+            return
         if self.willing is Willing.DRAINING:
             self._owner.departing(self)
         if self.willing is Willing.OPEN:

@@ -100,9 +100,7 @@ class HandoffPort:
         self.disconnecting = True
         self._tell_situation()
         while self._waiting:
-            handed, number, balancer = self._waiting.popleft()
-            handed.close()
-            balancer.over(number, 0, 0, End.WORKER)
+            self._let_go(self._waiting.popleft(), End.WORKER)
         return maybeDeferred(self._door.stopListening)
 
     def getHost(self) -> IAddress:
@@ -166,6 +164,20 @@ class HandoffPort:
         if number in balancer.alive:
             balancer.alive[number] = transport
 
+    def kick(self, number: int, balancer: Balancer) -> None:
+        """
+        Close this balancer's connection at once: one that waits for a place, too.
+        """
+        transport = balancer.alive.get(number)
+        if transport is not None:
+            transport.abortConnection()
+            return
+        for waiting in self._waiting:
+            if waiting[1:] == (number, balancer):
+                self._waiting.remove(waiting)
+                self._let_go(waiting, End.ABORTED)
+                return
+
     def move(self, count: int | None, seconds: float) -> int:
         """
         Ask so many clients to move within so many seconds, if the factory knows how; None: all.
@@ -206,6 +218,14 @@ class HandoffPort:
             self._silent.set(channel)
 
     # Ours
+
+    def _let_go(self, waiting: tuple[socket.socket, int, Balancer], end: End) -> None:
+        """
+        Close what was promised a place and has got none.
+        """
+        handed, number, balancer = waiting
+        handed.close()
+        balancer.over(number, 0, 0, end)
 
     def _ended(self, balancer: Balancer) -> None:
         """

@@ -113,6 +113,13 @@ class Records:
     # Called by the owner
 
     @property
+    def is_open(self) -> bool:
+        """
+        Whether it was not closed.
+        """
+        return self._open
+
+    @property
     def is_drained(self) -> bool:
         """
         Whether all that was posted is in the kernel's hands.

@@ -613,6 +613,32 @@ class Guarantees(Run):
         # It is the worker's.
         self.assertFalse(self.recorders.made[1].times_lost)
 
+    async def test_closed_while_the_worker_stops(self) -> None:
+        """
+        A channel that is closed while its link is broken, and that finds its worker stopping and without any of its
+        connections, is done: nothing of it stays, nor do the strangers of that worker.
+        """
+        raw = self.worker()
+        counts: list[int] = []
+        channel = self.channel(counts.append)
+        end = await self.meet(raw)
+        await self.until_ready(channel)
+        traveller = self.traveller()
+        [number] = await self.hand(channel, traveller)
+        say(end, Taken(number))
+        await self.witness.until(lambda: traveller.told)
+        end.close()
+        await self.until(lambda: channel._doubtful != {})
+        channel.close()
+        # The link that it had begun to make is closed, too; another one is made for the sake of the connection.
+        await raw.accept()
+        again = await raw.accept()
+        await raw.hear(again)
+        say(again, Welcome(VERSION, b"w" * TOKEN, Willing.DRAINING), Complete(0, 0))
+        await self.witness.until(lambda: len(traveller.told) == 2)
+        self.assertEqual(await raw.hear(again), [])
+        self.assertEqual((channel._links, channel._doubtful), ([], {}))
+
     async def test_more_than_there_is_room_for(self) -> None:
         """
         Connections for which the kernel has no room yet wait, and go when it has; one can be withdrawn while it waits,

@@ -2,6 +2,7 @@
 Tests for :mod:`echochat.net.handoff.frames`.
 """
 
+import hashlib
 from typing import Any
 from unittest import TestCase
 
@@ -13,6 +14,7 @@ from echochat.net.handoff.frames import (
     FROM_WORKER,
     MOST_RECORD,
     TOKEN,
+    VERSION,
     Alive,
     Complete,
     End,
@@ -74,6 +76,18 @@ class FrameTests(TestCase):
         Any frames of a balancer, joined, are read as the same frames.
         """
         self.assertEqual(list(decode(b"".join(map(encode, frames)), FROM_BALANCER)), frames)
+
+    def test_version(self) -> None:
+        """
+        A balancer and a worker of one version mean the same: whoever changes a frame has to change the version.
+        """
+        layouts = [
+            f"{letter:c}{layout.format} {kind.__name__} {' '.join(kind._fields)}"
+            for table in (FROM_BALANCER, FROM_WORKER)
+            for letter, (layout, kind) in table.items()
+        ]
+        digest = hashlib.sha256("\n".join(layouts).encode()).hexdigest()[:8]
+        self.assertEqual((VERSION, digest), (2, "29706a76"))
 
     @given(st.lists(OF_WORKER, min_size=1))
     def test_from_a_worker(self, frames: list[Any]) -> None:

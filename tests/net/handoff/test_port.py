@@ -285,6 +285,36 @@ class Guarantees(Run):
         gate.leave()
         self.assertEqual((await raw.hear(6))[5], Situation(Willing.OPEN))
 
+    async def test_kicked_while_it_waits(self) -> None:
+        """
+        A connection that was promised a place, and waits for one, is closed by its balancer's kick as any other; those
+        that wait beside it go on to wait.
+        """
+        await self.serve()
+        gate = Gate(1)
+        gate.guard(self.port)
+        raw, other = await self.greeted(), await self.greeted(b"o" * TOKEN)
+        build = self.recorders.buildProtocol
+
+        def enter_and_build(address: Any) -> Any:
+            gate.enter()
+            return build(address)
+
+        self.patch(self.recorders, "buildProtocol", enter_and_build)
+        pairs = [self.clients.pair() for _ in range(3)]
+        raw.send(b"".join(encode(Hand(number)) for number in (1, 2, 3)), [accepted.fileno() for _, accepted in pairs])
+        self.assertEqual(await raw.hear(4), [Taken(1), Taken(2), Taken(3), Situation(Willing.FULL)])
+        for _, accepted in pairs:
+            accepted.close()
+        other.say(Kick(2), Ping(1))
+        self.assertEqual(await other.hear(2), [Situation(Willing.FULL), Pong(1)])
+        raw.say(Kick(2))
+        self.assertEqual((await raw.hear(5))[4], Ended(2, 0, 0, End.ABORTED))
+        self.assertEqual(pairs[1][0].recv(1), b"")
+        gate.leave()
+        await self.recorders.until_made(2)
+        self.assertEqual(self.recorders.made[1].transport.getPeer().port, pairs[2][0].getsockname()[1])
+
     async def test_stops(self) -> None:
         """
         A worker that stops tells its balancers, refuses what was on its way, listens no more, and ends a channel with
