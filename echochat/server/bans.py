@@ -4,12 +4,18 @@ Who is kept out.
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from echochat.chat.ban_book import LIFTED, BanBook, BanRecord
 from echochat.net.sources import read_address
 from echochat.wire.names import fold_name
+
+FEW: Final = 64
+"""
+Bans that may be kept though they have ended.
+"""
 
 
 def canonical(who: str) -> str:
@@ -42,6 +48,8 @@ class Bans:
         self._clock = clock
         self._wall = wall
         self._until: dict[str, float | None] = {}
+        # With more than these it is looked for bans that have ended: nobody may ever ask for them again.
+        self._enough = FEW
         self.book = BanBook()
 
     def add(self, who: str, seconds: float | None) -> BanRecord:
@@ -49,7 +57,7 @@ class Bans:
         Ban; again: for this time instead.
         """
         who, wall = canonical(who), self._wall()
-        self._until[who] = None if seconds is None else self._clock.seconds() + seconds
+        self._set(who, None if seconds is None else self._clock.seconds() + seconds)
         return self.book.decide(who, None if seconds is None else wall + round(seconds * 1000), wall)
 
     def remove(self, who: str) -> BanRecord | None:
@@ -75,7 +83,7 @@ class Bans:
             return False
         if record.is_in_force(wall):
             until = record.until
-            self._until[record.who] = None if until is None else self._clock.seconds() + (until - wall) / 1000
+            self._set(record.who, None if until is None else self._clock.seconds() + (until - wall) / 1000)
         else:
             self._until.pop(record.who, None)
         return True
@@ -97,3 +105,10 @@ class Bans:
             del self._until[who]
             return False
         return True
+
+    def _set(self, who: str, until: float | None) -> None:
+        self._until[who] = until
+        if len(self._until) > self._enough:
+            now = self._clock.seconds()
+            self._until = {each: end for each, end in self._until.items() if end is None or end > now}
+            self._enough = max(FEW, 2 * len(self._until))

@@ -69,7 +69,8 @@ class EchoChatService(ServingService):
         if self._company is not None:
             self._company.start()
         # Whoever comes before the history is open waits.
-        self._factory.exchange.open().addCallbacks(self._open_doors, self._no_history)
+        opened = self._factory.exchange.open().addCallbacks(self._open_doors, self._no_history)
+        opened.addErrback(self._never_opened)
 
     def tell(self, endpoint: str, port: Any) -> None:
         address = port.getHost()
@@ -126,3 +127,8 @@ class EchoChatService(ServingService):
     def _no_history(self, failure: Failure) -> None:
         failure.trap(HistoryRefused)
         self._fail(failure.getErrorMessage())
+
+    def _never_opened(self, failure: Failure) -> None:
+        # A bug of ours. Nobody would ever be let in: whoever supervises this process can start it again.
+        self.log.failure("the server could not be opened", failure)
+        self._fail(f"the server could not be opened: {failure.getErrorMessage()}")

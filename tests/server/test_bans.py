@@ -61,6 +61,18 @@ class BansTests(SynchronousTestCase):
         self.clock.advance(60)
         self.assertFalse(self.bans.remove("alice"))
 
+    def test_ended_ones_are_forgotten(self) -> None:
+        """
+        Bans that have ended go although nobody asks for those names again, and those that have not are kept.
+        """
+        for number in range(10_000):
+            self.bans.add(f"guest-{number}", 60)
+            self.bans.learn(BanRecord(f"stranger-{number}", NOW, NOW + 60_000))
+            self.clock.advance(1)
+        self.assertLess(len(self.bans._until), 500)
+        for name in ("guest-9999", "guest-9941", "stranger-9999"):
+            self.assertIn(name, self.bans)
+
     def test_again(self) -> None:
         """
         The last ban's time counts, whether it is longer or shorter.

@@ -137,6 +137,20 @@ class ServiceGuarantees(Serving):
         self.assertEqual(await peer.read(6), b"HELLO\n")
         await self.stop(service)
 
+    async def test_a_history_that_fails_otherwise(self) -> None:
+        """
+        A server that cannot be opened because of a bug says so and gives up, and is not deaf without a word.
+        """
+        service = self.make()
+        opening: Deferred[None] = Deferred()
+        self.patch(self.factory.exchange.history, "open", lambda receiver: opening)
+        service.privilegedStartService()
+        service.startService()
+        opening.errback(ValueError("a bug"))
+        self.assertEqual(self.told, ["the server could not be opened: a bug"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        await self.stop(service)
+
     async def test_sockets(self) -> None:
         """
         Connections send at once, and find out in the end that a machine has vanished.
