@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from echochat.chat.ban_book import LIFTED, BanBook, BanRecord
 from echochat.net.sources import read_address
-from echochat.wire.names import fold_name
+from echochat.wire.names import fold_name, is_name
 
 FEW: Final = 64
 """
@@ -26,6 +26,17 @@ def canonical(who: str) -> str:
         return str(read_address(who))
     except ValueError:
         return fold_name(who)
+
+
+def is_who(text: str) -> bool:
+    """
+    Tell whether this is a name or an address, in whatever form it is written.
+    """
+    try:
+        read_address(text)
+    except ValueError:
+        return is_name(text)
+    return True
 
 
 def time_of_day() -> int:

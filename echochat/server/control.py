@@ -21,12 +21,13 @@ from typing import Final
 
 from echochat.daemon.control import Perform, items, no_arguments, reload
 from echochat.daemon.readers import seconds, whole
+from echochat.server.bans import is_who
 from echochat.server.fellows.orders import Expelled
 from echochat.server.operations import Operations
 from echochat.wire.answers import Info, Ok
 from echochat.wire.commands import Command, CommandError
 
-_WHO: Final = "WHO is a name or an address"
+_WHO: Final = "WHO is a name or a single address"
 
 
 def commands(operations: Operations) -> Mapping[str, Perform]:
@@ -38,7 +39,7 @@ def commands(operations: Operations) -> Mapping[str, Perform]:
 
 def _who(command: Command) -> str:
     who = command.rest.strip(" ")
-    if not who or " " in who:
+    if not is_who(who):
         raise CommandError("bad-arguments", f"type /{command.verb} WHO; {_WHO}")
     return who
 
@@ -68,7 +69,7 @@ async def _ban(operations: Operations, command: Command) -> bytes:
         seconds = float(written) if written else None
     except ValueError:
         seconds = -1.0
-    if not who or (seconds is not None and not 0 < seconds < 1e9):
+    if not is_who(who) or (seconds is not None and not 0 < seconds < 1e9):
         raise CommandError("bad-arguments", f"type /ban WHO [SECONDS]; {_WHO}")
     return _expelled(await operations.ban_everywhere(who, seconds), command)
 

@@ -112,6 +112,14 @@ class ControlTests(HouseTestCase):
         self.assertEqual(self.say(b"/ban mallory\r\n/unban mallory\r\n"), b"/ok ban 0\r\n/ok unban\r\n")
         self.refused(self.say(b"/unban mallory\r\n"), b"bad-arguments")
 
+    def test_ways_to_write_who(self) -> None:
+        """
+        Names in any letter case, addresses in any form, with the zone that systems print with some of them.
+        """
+        for who in (b"Mallory", b"guest-7_x.y", b"192.0.2.7", b"2001:DB8:0::1", b"::ffff:192.0.2.7", b"fe80::1%eth0"):
+            answer = self.say(b"/kick %s\r\n/ban %s\r\n/unban %s\r\n" % (who, who, who))
+            self.assertEqual(answer, b"/ok kick 0\r\n/ok ban 0\r\n/ok unban\r\n", who)
+
     def test_move(self) -> None:
         """
         All are asked, or so many; what is no number is refused.
@@ -149,6 +157,11 @@ class ControlTests(HouseTestCase):
             b"/ban mallory inf",
             b"/ban mallory 1e99",
             b"/ban mallory 1 2",
+            b"/ban 192.0.2.0/24",
+            b"/ban 192.0.2.7:7007 60",
+            b"/ban mallory!",
+            b"/kick 2001:db8::/32",
+            b"/unban bob,alice",
             b"/unban",
             b"/unban a b",
             b"/status now",
@@ -160,6 +173,7 @@ class ControlTests(HouseTestCase):
             self.refused(self.say(line + b"\r\n"), b"bad-arguments")
         self.assertFalse(visitor.lost)
         self.assertNotIn("mallory", self.house.factory.bans)
+        self.assertEqual([*self.house.factory.bans.book.records], [])
         self.assertEqual(self.stops, 0)
 
     def test_unknown(self) -> None:

@@ -3,12 +3,14 @@ The messages as they are sent: an object of JSON each.
 
 Every message has the version of this encoding, who sends it, and its kind; whoever does not know the version leaves it
 alone. What arrives is checked as if it came from anybody: a message either is exactly what is described here, or
-:class:`MalformedMessage` says what is wrong with it.
+:class:`MalformedMessage` says what is wrong with it. Bans are the exception: servers hand them on, and one that cannot
+be read would have the people of all that do so vanish with it. It is left out.
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from echochat.chat.ban_book import BanRecord
@@ -36,13 +38,6 @@ class MalformedMessage(Exception):
     """
     This is no message of a fellow server, or one of another version. The first argument says why.
     """
-
-
-def is_who(who: str) -> bool:
-    """
-    Tell whether this can be a name or an address at all, in the form in which they are compared.
-    """
-    return _WHO.fullmatch(who) is not None
 
 
 def encode(message: Message) -> bytes:
@@ -192,7 +187,7 @@ def _read_facts(read: Any) -> Facts:
         _names(read.get("came", []), "came"),
         _names(read.get("went", []), "went"),
         _names(read.get("shown", []), "shown"),
-        [_read_ban(record) for record in bans],
+        [*_read_bans(bans)],
     )
 
 
@@ -200,6 +195,12 @@ def _read_topic(read: Any) -> TopicFacts:
     if not isinstance(read, list) or len(read) != 3:
         raise MalformedMessage("topics")
     return TopicFacts(_whole(read[0], "followers"), _names(read[1], "entered"), _names(read[2], "left"))
+
+
+def _read_bans(read: list[Any]) -> Iterator[BanRecord]:
+    for each in read:
+        with suppress(MalformedMessage):
+            yield _read_ban(each)
 
 
 def _read_ban(read: Any) -> BanRecord:

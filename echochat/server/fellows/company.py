@@ -15,7 +15,7 @@ from txaio.tx import make_logger
 from echochat.broker import Message
 from echochat.chat.ban_book import BanRecord
 from echochat.chat.fellows.census import Census
-from echochat.chat.fellows.encoding import LONGEST_PLACE, MalformedMessage, encode, is_who
+from echochat.chat.fellows.encoding import LONGEST_PLACE, MalformedMessage, encode
 from echochat.chat.fellows.fellowship import Fellowship
 from echochat.chat.fellows.messages import Done, Order
 from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Lost, Met, Moved, Ordered, Outcome, Send, Shown
@@ -178,12 +178,12 @@ class Company:
         """
         Have somebody's connections closed on the other servers.
 
+        :param who: a name or an address, in the form in which they are compared.
         :param ban: because of this; None: it is a kick.
         :return: what came of it there; never fails.
         """
-        number, answered = self._orders.give(self._reachable if is_who(who) else ())
-        if is_who(who):
-            self._bus.publish(self._all, encode(Order(self._bus.id, number, who, ban)))
+        number, answered = self._orders.give(self._reachable)
+        self._bus.publish(self._all, encode(Order(self._bus.id, number, who, ban)))
         if ban is not None:
             self.decided(ban)
         return answered if self._bus.is_connected else answered.addCallback(_unreached)
