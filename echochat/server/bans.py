@@ -66,10 +66,13 @@ class Bans:
     def add(self, who: str, seconds: float | None) -> BanRecord:
         """
         Ban; again: for this time instead.
+
+        :raises BanBookFull: too many are banned.
         """
         who, wall = canonical(who), self._wall()
+        record = self.book.decide(who, None if seconds is None else wall + round(seconds * 1000), wall)
         self._set(who, None if seconds is None else self._clock.seconds() + seconds)
-        return self.book.decide(who, None if seconds is None else wall + round(seconds * 1000), wall)
+        return record
 
     def remove(self, who: str) -> BanRecord | None:
         """

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
+from echochat.chat.ban_book import BanBookFull
 from echochat.daemon.control import Perform, items, no_arguments, reload
 from echochat.daemon.readers import seconds, whole
 from echochat.server.bans import is_who
@@ -71,7 +72,10 @@ async def _ban(operations: Operations, command: Command) -> bytes:
         seconds = -1.0
     if not is_who(who) or (seconds is not None and not 0 < seconds < 1e9):
         raise CommandError("bad-arguments", f"type /ban WHO [SECONDS]; {_WHO}")
-    return _expelled(await operations.ban_everywhere(who, seconds), command)
+    try:
+        return _expelled(await operations.ban_everywhere(who, seconds), command)
+    except BanBookFull as full:
+        raise CommandError("too-many", full.args[0]) from None
 
 
 async def _unban(operations: Operations, command: Command) -> bytes:

@@ -78,6 +78,8 @@ class Operations:
         """
         Kick, and keep out of all servers: for so many seconds, or until the server is restarted; where servers share a
         log: until unbanned.
+
+        :raises BanBookFull: too many are banned.
         """
         closed = self.ban(who, seconds)
         return await self._everywhere(who, self._factory.bans.book.find(canonical(who)), closed)
@@ -95,6 +97,7 @@ class Operations:
         Kick, and keep out of this server.
 
         :return: how many connections were closed.
+        :raises BanBookFull: too many are banned.
         """
         return self.expel(who, self._factory.bans.add(who, seconds))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.chat import ban_book
-from echochat.chat.ban_book import LIFTED, BanBook, BanRecord
+from echochat.chat.ban_book import LIFTED, BanBook, BanBookFull, BanRecord
 from tests.wire.examples import reproducible
 
 RECORDS = st.lists(
@@ -81,12 +81,54 @@ class BanBookTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """
-        Only so much is kept: what is not in force any more goes first, then what was decided longest ago.
+        Only so much is kept: of what is not in force any more that goes first which was decided longest ago.
         """
         self.patch(ban_book, "MOST_RECORDS", 3)
         book = BanBook()
-        for who, until in (("a", None), ("b", 50), ("c", None), ("d", None)):
-            book.decide(who, until, 100)
-        self.assertEqual([record.who for record in book.records], ["a", "c", "d"])
-        book.decide("e", None, 100)
-        self.assertEqual([record.who for record in book.records], ["c", "d", "e"])
+        for who, version, until in (("a", 100, None), ("b", 102, 50), ("c", 101, LIFTED)):
+            self.assertTrue(book.learn(BanRecord(who, version, until), 100))
+        book.decide("d", None, 103)
+        self.assertEqual([record.who for record in book.records], ["a", "b", "d"])
+        book.decide("e", None, 103)
+        self.assertEqual([record.who for record in book.records], ["a", "d", "e"])
+
+    def test_full(self) -> None:
+        """
+        Of bans that are in force none is forgotten for another: it is refused until one is lifted or has ended.
+        """
+        self.patch(ban_book, "MOST_RECORDS", 2)
+        book = BanBook()
+        book.decide("a", None, 100)
+        book.decide("b", 200, 100)
+        self.assertRaises(BanBookFull, book.decide, "c", None, 100)
+        self.assertFalse(book.learn(BanRecord("c", 101, None), 100))
+        self.assertEqual(book.decide("a", 300, 101), BanRecord("a", 101, 300))
+        book.decide("c", None, 200)
+        self.assertEqual([record.who for record in book.records], ["a", "c"])
+        book.decide("c", LIFTED, 201)
+        book.decide("d", None, 201)
+        self.assertEqual([record.who for record in book.records], ["a", "d"])
+
+    def test_forgotten_is_no_news(self) -> None:
+        """
+        What there was no room for, and what was forgotten, is not taken for news when it is told again; what is decided
+        here afterwards is later than all of it.
+        """
+        self.patch(ban_book, "MOST_RECORDS", 2)
+        book = BanBook()
+        for who in ("a", "b"):
+            book.decide(who, None, 100)
+        self.assertEqual(book.decide("c", LIFTED, 100), BanRecord("c", 100, LIFTED))
+        self.assertFalse(book.learn(BanRecord("c", 500, LIFTED), 100))
+        lifted = book.decide("a", LIFTED, 400)
+        book.decide("d", None, 400)
+        for record in (lifted, BanRecord("a", 399, None), BanRecord("e", 400, LIFTED)):
+            self.assertFalse(book.learn(record, 400))
+        self.assertEqual(book.decide("b", LIFTED, 401), BanRecord("b", 401, LIFTED))
+        self.assertEqual(book.decide("e", None, 300), BanRecord("e", 402, None))
+        self.assertEqual([record.who for record in book.records], ["d", "e"])
+        lifted = book.decide("e", LIFTED, 500)
+        book.decide("f", None, 500)
+        book.decide("d", LIFTED, 500)
+        self.assertFalse(book.learn(lifted, 500))
+        self.assertTrue(book.learn(BanRecord("e", 501, None), 501))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
+from echochat.chat import ban_book
 from echochat.daemon.control import ControlFactory, ControlProtocol
 from echochat.identity.files import FileRefused
 from echochat.server.control import commands
@@ -111,6 +112,20 @@ class ControlTests(HouseTestCase):
         self.assertNotIn("mallory", self.house.factory.bans)
         self.assertEqual(self.say(b"/ban mallory\r\n/unban mallory\r\n"), b"/ok ban 0\r\n/ok unban\r\n")
         self.refused(self.say(b"/unban mallory\r\n"), b"bad-arguments")
+
+    def test_too_many_bans(self) -> None:
+        """
+        Where no one else can be banned the operator is told, and nothing is done; those who are stay banned.
+        """
+        self.patch(ban_book, "MOST_RECORDS", 2)
+        visitor = self.house.connect()
+        visitor.say(b"/nick mallory\r\n")
+        self.assertEqual(self.say(b"/ban a\r\n/ban b 60\r\n"), b"/ok ban 0\r\n/ok ban 0\r\n")
+        self.refused(self.say(b"/ban mallory\r\n"), b"too-many")
+        self.assertFalse(visitor.lost)
+        for who, banned in (("a", True), ("b", True), ("mallory", False)):
+            self.assertEqual(who in self.house.factory.bans, banned)
+        self.assertEqual(self.say(b"/unban a\r\n/ban mallory\r\n"), b"/ok unban\r\n/ok ban 1\r\n")
 
     def test_ways_to_write_who(self) -> None:
         """

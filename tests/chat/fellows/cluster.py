@@ -17,6 +17,11 @@ from echochat.wire.names import fold_name
 LEASE = 20.0
 BEAT = 2.0
 
+MOST_PARCELS = 2_000
+"""
+Messages that are on their way at once, in a cluster that comes to rest.
+"""
+
 
 class Watcher:
     """
@@ -238,6 +243,8 @@ class Cluster:
             self.collect()
             if not self.parcels:
                 return
+            if len(self.parcels) > MOST_PARCELS:
+                break
             parcels, self.parcels = self.parcels, []
             for parcel in parcels:
                 self.deliver(parcel)
