@@ -113,6 +113,12 @@ class Census:
         self._has_changed()
         self._decided.append(record)
 
+    def leave_untold(self) -> None:
+        """
+        Nobody is told any more.
+        """
+        self.on_news = _nothing
+
     # Called when it is told
 
     @property

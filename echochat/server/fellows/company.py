@@ -140,6 +140,9 @@ class Company:
         """
         Say farewell: nobody is here any more.
         """
+        # Connections that had to be aborted leave after this: news behind the farewell would be those of a server that
+        # has just come.
+        self._census.leave_untold()
         self._bus.unwatch(self)
         for subscription in self._subscriptions:
             subscription.end()

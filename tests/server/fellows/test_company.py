@@ -134,6 +134,18 @@ class GoneTests(TownTestCase):
         self.assertEqual(self.take(self.watcher), b"/part lobby bob\r\n")
         self.assertEqual(one.operations.status()["other servers"], 0)
 
+    def test_clients_that_leave_after_it(self) -> None:
+        """
+        Connections that end when the farewell has been said do not have the server taken for one that has come.
+        """
+        one, other = self.meet()
+        self.servers.remove(other)
+        other.company.stop()
+        other.house.clean_up()
+        self.settle()
+        self.assertEqual(self.take(self.watcher), b"/part lobby bob\r\n")
+        self.assertEqual(one.operations.status()["other servers"], 0)
+
     def test_broker_away(self) -> None:
         """
         While the broker is away the others' people stay until their lease ends; when it is back they are there, with
@@ -333,11 +345,15 @@ class MessagesTests(TownTestCase):
         What is no message is counted and left alone; the log tells of it, once a minute at most.
         """
         [one] = self.start(1)
+        complained: list[int] = []
+        self.patch(one.company.log, "error", lambda format, count, why: complained.append(count))
         for _ in range(3):
             one.bus.deliver("TEST-fellows.all", b"hello")
         self.assertEqual(one.operations.status()["messages of servers refused"], 3)
-        self.wait(module.COMPLAIN)
+        self.assertEqual(complained, [1])
+        self.wait(module.COMPLAIN + 1)
         one.bus.deliver("TEST-fellows.all", b"\xff")
+        self.assertEqual(complained, [1, 4])
         self.assertEqual(one.connect().say(b"hello\r\n"), b"HELLO\r\n")
 
     def test_many_at_once(self) -> None:
