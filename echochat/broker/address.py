@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from echochat.broker.credentials import read_secret_line
+from echochat.broker.credentials import UserCredentials, read_secret_line
+from echochat.broker.encryption import client_context
 
 DEFAULT_PORT: Final = 4222
 
@@ -75,14 +76,11 @@ class BrokerAddress:
         """
         With what TLS is spoken; None: as the machine does.
 
-        :raises OSError: a file cannot be read, or is not what it should be.
+        :raises CredentialsRefused: a file cannot be used.
         """
         if self.ca is None and self.cert is None:
             return None
-        context = ssl.create_default_context(cafile=self.ca)
-        if self.cert is not None:
-            context.load_cert_chain(self.cert, self.key)
-        return context
+        return client_context(self.ca, self.cert, self.key)
 
     def read_password(self) -> str | None:
         """
@@ -91,6 +89,24 @@ class BrokerAddress:
         :raises CredentialsRefused: its file cannot be used.
         """
         return self.password if self.password_file is None else read_secret_line(self.password_file)
+
+    def read_credentials(self) -> UserCredentials | None:
+        """
+        The user's JWT and key as they are now.
+
+        :raises CredentialsRefused: their file cannot be used.
+        """
+        return None if self.creds is None else UserCredentials(self.creds)
+
+    def check_files(self) -> None:
+        """
+        See whether a connection could be tried with the files as they are: for whoever starts, and can still be told.
+
+        :raises CredentialsRefused: one of them cannot be used.
+        """
+        self.ssl_context()
+        self.read_password()
+        self.read_credentials()
 
 
 def parse_address(written: str) -> BrokerAddress:

@@ -10,13 +10,15 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.broker.address import BrokerAddress
-from echochat.broker.errors import BrokerUnavailable, NobodyAnswers
+from echochat.broker.errors import BrokerUnavailable
 from echochat.broker.link import Link
-from echochat.broker.messages import NO_RESPONDERS, Complaint, Down, Message, Report, Up
+from echochat.broker.messages import Broken, Complaint, Down, Message, Report, Up
 from echochat.broker.orders import Publish, Renew, Subscribe, Unsubscribe
+from echochat.broker.questions import Questions
 
 AT_ONCE: Final = 2_000
 """
@@ -24,7 +26,8 @@ The most reports that are passed on in one turn of the reactor: a flood must not
 """
 
 _NOT_CONNECTED: Final = "the broker cannot be reached"
-_NO_ANSWER: Final = "the broker did not answer in time"
+
+_MOST_COMPLAINTS: Final = 20
 
 Callback = Callable[[Sequence[Message]], None]
 """
@@ -74,14 +77,6 @@ class Subscription:
         self._broker.unsubscribe(self)
 
 
-@dataclass(slots=True)
-class _Question:
-    answer: Deferred[list[Message]]
-    is_last: Callable[[Message], bool]
-    deadline: Any
-    came: list[Message] = field(default_factory=list)
-
-
 class Broker:
     """
     One connection, for all that this server wants of its broker: made anew whenever it ends, with full-jitter back-off
@@ -104,7 +99,6 @@ class Broker:
         self.is_connected = False
         self.server: Mapping[str, object] = {}
         self._reactor = reactor
-        self._clock = reactor if clock is None else clock
         self._link = Link(address, f"echochat {self.id}", self._report)
         self._reports: deque[Report] = deque()
         self._is_woken = False
@@ -112,13 +106,13 @@ class Broker:
         self._watchers: list[Watcher] = []
         self._subscriptions: dict[int, Subscription] = {}
         self._next_number = 0
-        self._inbox = f"_INBOX.{secrets.token_hex(11)}"
-        self._questions: dict[str, _Question] = {}
-        self._next_question = 0
+        inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self._questions = Questions(inbox, reactor if clock is None else clock)
         self._told = ""
+        self._complaints: set[str] = set()
         self._phase = _Phase.NEW
         self._stopped: list[Deferred[None]] = []
-        self.subscribe(f"{self._inbox}.*", self._answered)
+        self.subscribe(f"{inbox}.*", self._questions.came)
 
     # Called by whoever uses it
 
@@ -216,11 +210,7 @@ class Broker:
         """
         if not self.is_connected:
             return fail(BrokerUnavailable(_NOT_CONNECTED))
-        self._next_question += 1
-        inbox = f"{self._inbox}.{self._next_question}"
-        answer: Deferred[list[Message]] = Deferred(lambda _: self._forget(inbox))
-        deadline = self._clock.callLater(timeout, self._give_up, inbox, BrokerUnavailable(_NO_ANSWER))
-        self._questions[inbox] = _Question(answer, is_last, deadline)
+        inbox, answer = self._questions.ask(timeout, is_last)
         self.publish(subject, payload, inbox, headers)
         return answer
 
@@ -272,13 +262,14 @@ class Broker:
         except Exception:
             self.log.failure("what listens to {subject} failed", subject=subscription.subject)
 
-    def _note(self, report: Up | Down | Complaint) -> None:
+    def _note(self, report: Up | Down | Complaint | Broken) -> None:
         match report:
             case Up(connection, server):
                 self.server = server
                 self.is_connected = True
                 self._connection = connection
                 self._told = ""
+                self._complaints.clear()
                 name = server.get("server_name")
                 self.log.info("connected to the broker {name}, one of {address}", name=name, address=self.address)
                 for watcher in [*self._watchers]:
@@ -286,7 +277,18 @@ class Broker:
             case Down(why):
                 self._lose(why)
             case Complaint(what):
-                self.log.warn("the broker at {address}: {what}", address=self.address, what=what)
+                self._complain(what)
+            case Broken(error):
+                self.log.failure("the connection to the broker failed; it is made anew", Failure(error))
+
+    def _complain(self, what: str) -> None:
+        # What is denied is denied for each message, and the subject may be another one each time.
+        if what in self._complaints or len(self._complaints) > _MOST_COMPLAINTS:
+            return
+        self._complaints.add(what)
+        if len(self._complaints) > _MOST_COMPLAINTS:
+            what = "more of this, which is not told until there is another connection"
+        self.log.warn("the broker at {address}: {what}", address=self.address, what=what)
 
     def _lose(self, why: str) -> None:
         was_connected, self.is_connected = self.is_connected, False
@@ -297,33 +299,9 @@ class Broker:
             if not was_connected:
                 what = "the broker at {address} cannot be reached: {why}"
             self.log.error(what, address=self.address, why=why)
-        for inbox in [*self._questions]:
-            self._give_up(inbox, BrokerUnavailable(_NOT_CONNECTED))
+        self._questions.fail_all(_NOT_CONNECTED)
         for watcher in [*self._watchers]:
             watcher.broker_disconnected(why)
-
-    def _answered(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            question = self._questions.get(message.subject)
-            if question is None:
-                continue
-            if message.status == NO_RESPONDERS:
-                self._give_up(message.subject, NobodyAnswers("nobody answers at the broker"))
-                continue
-            question.came.append(message)
-            if question.is_last(message):
-                self._forget(message.subject)
-                question.answer.callback(question.came)
-
-    def _give_up(self, inbox: str, why: BrokerUnavailable) -> None:
-        question = self._questions[inbox]
-        self._forget(inbox)
-        question.answer.errback(why)
-
-    def _forget(self, inbox: str) -> None:
-        question = self._questions.pop(inbox)
-        if question.deadline.active():
-            question.deadline.cancel()
 
     def _has_stopped(self) -> None:
         self._link.join()

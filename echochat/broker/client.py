@@ -15,7 +15,6 @@ from nats.aio.client import Client
 from nats.errors import Error, SlowConsumerError
 
 from echochat.broker.address import BrokerAddress
-from echochat.broker.credentials import UserCredentials
 
 CONNECT_TIMEOUT: Final = 4
 """
@@ -51,7 +50,7 @@ class OneConnection(Client):
         :raises Exception: whatever kept it from that.
         """
         self._encrypted = address.encrypted
-        creds = UserCredentials(address.creds) if address.creds is not None else None
+        creds = address.read_credentials()
         await self.connect(
             servers=[address.url(server)],
             name=name,

@@ -29,7 +29,7 @@ def read_secret_line(path: str) -> str:
 
     :raises CredentialsRefused: it cannot be read, or others can.
     """
-    lines = _read(path).decode("utf-8", "replace").splitlines()
+    lines = read_secret(path).decode("utf-8", "replace").splitlines()
     if not lines or not lines[0]:
         raise CredentialsRefused(f"{path} is empty: its first line is the password")
     return lines[0]
@@ -43,7 +43,7 @@ class UserCredentials:
     """
 
     def __init__(self, path: str) -> None:
-        content = _read(path)
+        content = read_secret(path)
         jwt, seed = _JWT.search(content), _SEED.search(content)
         if jwt is None or seed is None:
             raise CredentialsRefused(f"{path} is not a credentials file: it has no JWT, or no seed")
@@ -70,7 +70,12 @@ def _private_key(path: str, seed: bytes) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(raw[2:-2])
 
 
-def _read(path: str) -> bytes:
+def read_secret(path: str) -> bytes:
+    """
+    A file that only its owner may read.
+
+    :raises CredentialsRefused: it cannot be read, or others can.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ from nats.errors import Error
 from echochat.broker.address import BrokerAddress
 from echochat.broker.client import OneConnection, explain
 from echochat.broker.errors import CredentialsRefused
-from echochat.broker.messages import Complaint, Down, Message, Report, Up
+from echochat.broker.messages import Broken, Complaint, Down, Message, Report, Up
 from echochat.broker.orders import Order, Publish, Renew, Subscribe, Unsubscribe
+from echochat.broker.resolving import Resolvers
 from echochat.wire.backoff import Backoff
 
 PING: Final = 2.0
@@ -37,6 +38,7 @@ Seconds that it has to answer.
 _CONNECT: Final = 10.0
 _FLUSH: Final = 2.0
 _MUCH_LATER: Final = 3_600
+_BROKEN: Final = "it failed on this side"
 
 FIRST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 5.0
@@ -110,23 +112,38 @@ class Link:
     # Ours
 
     def _run(self) -> None:
-        asyncio.run(self._keep())
-        self._stopped()
+        try:
+            asyncio.run(self._keep())
+        finally:
+            # Whoever waits for the end would wait for ever.
+            self._stopped()
 
     async def _keep(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(Resolvers())
         self._begun.set()
         backoff = Backoff(random.uniform, FIRST_WAIT, LONGEST_WAIT)
         servers = list(self._address.servers)
         random.shuffle(servers)
         while not self._stopping.is_set():
-            for server in servers:
-                if self._stopping.is_set():
-                    break
-                if await self._serve(server):
+            try:
+                if await self._serve_one_of(servers):
                     backoff.reset()
-                    break
+            except Exception as error:
+                self._tell(Broken(error))
+                self._tell(Down(_BROKEN))
             await self._pause(backoff.next_delay())
+
+    async def _serve_one_of(self, servers: Sequence[str]) -> bool:
+        """
+        :return: whether there was a connection to any.
+        """
+        for server in servers:
+            if self._stopping.is_set():
+                return False
+            if await self._serve(server):
+                return True
+        return False
 
     async def _pause(self, seconds: float) -> None:
         """
@@ -148,18 +165,22 @@ class Link:
         self._why = ""
         self._attempt += 1
         client = OneConnection(partial(self._ended, self._attempt), lambda what: self._tell(Complaint(what)))
+        try:
+            return await self._open_and_use(client, server)
+        finally:
+            client.abandon()
+
+    async def _open_and_use(self, client: OneConnection, server: str) -> bool:
         opening = asyncio.ensure_future(client.open(self._address, server, self._name))
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({opening, stopping}, timeout=_CONNECT, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not opening.done():
             await _cancelled(opening)
-            client.abandon()
             self._tell(Down("no answer"))
             return False
         error = opening.exception()
         if error is not None:
-            client.abandon()
             self._tell(Down(self._why_not(error)))
             return False
         self._lost.clear()
@@ -182,7 +203,6 @@ class Link:
             await _at_most(self._say_the_last(client))
         self._subscriptions.clear()
         await _at_most(client.close())
-        client.abandon()
         self._tell(Down(self._why or "the connection was closed"))
 
     async def _begin(self, client: OneConnection) -> None:
@@ -198,6 +218,8 @@ class Link:
                 await _cancelled(looking)
         except (Error, OSError, TimeoutError) as error:
             self._note_loss(explain(error))
+        except Exception as error:
+            self._note_failure(error)
 
     async def _look(self, client: OneConnection) -> None:
         """
@@ -209,6 +231,8 @@ class Link:
                 await _answered(client)
         except (Error, OSError) as error:
             self._note_loss(explain(error))
+        except Exception as error:
+            self._note_failure(error)
 
     async def _pump(self, client: OneConnection | None) -> None:
         while True:
@@ -258,6 +282,10 @@ class Link:
         # The first reason is the one; what follows comes of it.
         self._why = self._why or why
         self._lost.set()
+
+    def _note_failure(self, error: Exception) -> None:
+        self._tell(Broken(error))
+        self._note_loss(_BROKEN)
 
     def _why_not(self, error: BaseException) -> str:
         if isinstance(error, CredentialsRefused):

@@ -71,7 +71,16 @@ class Complaint:
     what: str
 
 
-Report = Message | Up | Down | Complaint
+@dataclass(slots=True)
+class Broken:
+    """
+    Something failed that should not be able to: a bug, ours or nats-py's, for the log.
+    """
+
+    error: BaseException
+
+
+Report = Message | Up | Down | Complaint | Broken
 """
 What the thread of the connection tells that of the reactor.
 """

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from twisted.application.service import IService
 
-from echochat.broker import WrongAddress, parse_address
+from echochat.broker import CredentialsRefused, WrongAddress, parse_address
 from echochat.cluster.control import commands
 from echochat.cluster.folder import Folder, FolderRefused
 from echochat.cluster.service import ClusterService
@@ -67,8 +67,8 @@ class Options(ProcessOptions):
         settings = make_settings(self.written(), self.configured(), self["config"] or "", PASSED)
         if settings.broker is not None:
             try:
-                parse_address(settings.broker)
-            except WrongAddress as error:
+                parse_address(settings.broker).check_files()
+            except (CredentialsRefused, WrongAddress) as error:
                 raise SettingError(str(error)) from None
         return settings
 

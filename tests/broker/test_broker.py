@@ -2,14 +2,20 @@
 Tests for :mod:`echochat.broker.broker`, with a real nats-server.
 """
 
+import threading
 from collections.abc import Sequence
+from typing import Any, NoReturn
+from unittest import mock
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from echochat.broker import Broker, BrokerUnavailable, Message, NobodyAnswers, link, parse_address
+from echochat.broker.client import OneConnection
 from tests.broker.nats import Connections, Inbox, Nats, connected, reactor
+from tests.processes import DEADLINE
 
 
 class BrokerTests(TestCase):
@@ -120,11 +126,44 @@ class BrokerTests(TestCase):
         """
         Nothing is left of it.
         """
-        self.broker.subscribe("q", Inbox())
+        inbox = Inbox()
+        self.broker.subscribe("q", inbox)
         question = self.broker.request("q", b"", 60)
         question.cancel()
-        self.assertEqual(len(self.flushLoggedErrors()), 0)
-        self.assertIsNotNone(self.failureResultOf(question))
+        self.failureResultOf(question, CancelledError)
+        self.assertEqual(len(self.broker._questions), 0)
+        await inbox.when(1)
+        # An answer that comes all the same is nobody's.
+        self.broker.publish(inbox.messages[0].reply, b"late")
+        await self.broker.request("$JS.API.INFO", b"", 5)
+
+    async def test_denied(self) -> None:
+        """
+        What the broker denies is told once, not for each message; and not more than some of it, where each message has
+        a subject of its own.
+        """
+        nats = await Nats(
+            self,
+            'authorization { users: [{ user: u, password: u, permissions { publish: "may.>" } }] }\nno_auth_user: u',
+        ).start()
+        with capturedLogs() as log:
+            broker, connections = await connected(self, nats.address)
+            inbox = Inbox()
+            broker.subscribe("may.>", inbox)
+            for _ in range(100):
+                broker.publish("denied", b"")
+            for number in range(100):
+                broker.publish(f"denied.{number}", b"")
+            broker.publish("may.be", b"")
+            await inbox.when(1)
+            # Its complaints come before what it is asked afterwards.
+            up = connections.when("connected")
+            broker.renew()
+            await up
+        told = [text for text in map(formatEvent, log) if "violation" in (text or "")]
+        self.assertEqual(len([text for text in told if '"denied"' in text]), 1)
+        self.assertEqual(len(told), 20)
+        self.assertEqual(len([text for text in map(formatEvent, log) if "more of this" in (text or "")]), 1)
 
     async def test_a_listener_that_fails_harms_only_itself(self) -> None:
         """
@@ -231,6 +270,26 @@ class ReconnectingTests(TestCase):
         await later.when(1)
         self.assertEqual(gone.messages, [])
 
+    async def test_broken(self) -> None:
+        """
+        What should not be able to fail is logged, and ends a connection, not the making of others.
+        """
+        for broken in ("subscribe", "close"):
+            up = self.connections.when("connected")
+            works = getattr(OneConnection, broken)
+            failures = iter([ZeroDivisionError()])
+
+            async def fail_once(*arguments: Any, works: Any = works, failures: Any = failures, **named: Any) -> Any:
+                for error in failures:
+                    raise error
+                return await works(*arguments, **named)
+
+            with mock.patch.object(OneConnection, broken, fail_once):
+                self.broker.renew()
+                await up
+                await self.assert_works()
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_renewed(self) -> None:
         """
         Whoever doubts a connection can have another.
@@ -297,6 +356,28 @@ class BeginningTests(TestCase):
         await self.assertFailure(broker.request("t", b"", 5), BrokerUnavailable)
         await broker.stop()
         await Broker(reactor, parse_address(nats.address)).stop()
+
+    async def test_stopping_while_a_name_is_looked_up(self) -> None:
+        """
+        A resolver that does not answer keeps nobody from stopping.
+        """
+        asked, over = threading.Event(), threading.Event()
+        self.addCleanup(over.set)
+
+        def look_up(*arguments: object, **named: object) -> NoReturn:
+            asked.set()
+            over.wait()
+            raise OSError
+
+        broker = Broker(reactor, parse_address("nats://broker.example"))
+        with mock.patch("socket.getaddrinfo", look_up):
+            broker.start()
+            await deferToThread(asked.wait, DEADLINE)
+            stopping = broker.stop().addTimeout(5, reactor)
+            try:
+                await stopping
+            finally:
+                over.set()
 
     async def test_stopping_without_a_connection(self) -> None:
         """

@@ -8,13 +8,23 @@ import json
 import os
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echochat.broker import Broker, parse_address
 from echochat.broker.credentials import UserCredentials, read_secret_line
 from echochat.broker.errors import CredentialsRefused
+from echochat.history.parse import UnknownHistory, from_string
 from tests.broker.nats import Connections, Nats, connected, reactor
+from tests.net.certificates import identity
 
 _SEED = 18 << 3
 _KINDS = {"operator": 14 << 3, "account": 0, "user": 20 << 3}
@@ -74,6 +84,22 @@ def credentials(user: Identity, jwt: str) -> str:
     )
 
 
+def identity_key_with(passphrase: bytes) -> str:
+    """
+    The key, as somebody keeps it who types a passphrase.
+    """
+    key = load_pem_private_key(identity().key, None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)).decode()
+
+
+def another_key() -> str:
+    """
+    A key that is not the certificate's.
+    """
+    key = generate_private_key(SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 class FilesTests(SynchronousTestCase):
     """
     Files with secrets, and what is wrong with them.
@@ -114,6 +140,62 @@ class FilesTests(SynchronousTestCase):
         ):
             error = self.assertRaises(CredentialsRefused, UserCredentials, written(self.mktemp(), content))
             self.assertNotIn(user.seed, str(error))
+
+
+class AddressFilesTests(SynchronousTestCase):
+    """
+    The files that an address names are looked at when a server starts, and what is wrong is one line that names them.
+    """
+
+    def setUp(self) -> None:
+        self.ca = written(self.mktemp(), identity().certificate.decode())
+        self.key = written(self.mktemp(), identity().key.decode())
+
+    def refusal(self, options: str) -> str:
+        """
+        What is said of these options, when a history is made with them.
+        """
+        error = self.assertRaises(UnknownHistory, from_string, f"tls://127.0.0.1:1?{options}", reactor)
+        return str(error)
+
+    def test_good(self) -> None:
+        """
+        Files that can be used are, the certificate and its key in one file, too.
+        """
+        both = written(self.mktemp(), identity().certificate.decode() + identity().key.decode())
+        password = written(self.mktemp(), "secret")
+        for options in (
+            f"ca={self.ca}",
+            f"ca={self.ca}&cert={self.ca}&key={self.key}",
+            f"cert={both}",
+            f"user=me&password-file={password}",
+        ):
+            parse_address(f"tls://127.0.0.1:1?{options}").check_files()
+
+    def test_refused(self) -> None:
+        """
+        Missing ones, ones of another kind, and a key that others can read or that has a passphrase: nobody is asked
+        for it.
+        """
+        missing, wrong, readable = self.mktemp(), written(self.mktemp(), "x"), written(self.mktemp(), "x", 0o644)
+        locked = identity_key_with(b"passphrase")
+        encrypted = written(self.mktemp(), locked)
+        other = written(self.mktemp(), another_key())
+        for options, path, told in (
+            (f"ca={missing}", missing, "cannot be read: No such file"),
+            (f"ca={wrong}", wrong, "cannot be used for TLS"),
+            (f"cert={missing}&key={self.key}", missing, "cannot be read: No such file"),
+            (f"cert={self.ca}&key={missing}", missing, "cannot be read: No such file"),
+            (f"cert={wrong}&key={self.key}", wrong, "cannot be used for TLS"),
+            (f"cert={self.ca}&key={other}", other, "cannot be used for TLS"),
+            (f"cert={self.ca}&key={readable}", readable, "can be read or changed by others"),
+            (f"cert={self.ca}&key={encrypted}", encrypted, "is protected by a passphrase"),
+            (f"user=me&password-file={missing}", missing, "cannot be read"),
+            (f"creds={wrong}", wrong, "is not a credentials file"),
+        ):
+            refusal = self.refusal(options)
+            self.assertIn(path, refusal)
+            self.assertIn(told, refusal)
 
 
 class LoginTests(TestCase):

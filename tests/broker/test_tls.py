@@ -25,6 +25,7 @@ class TlsTests(TestCase):
         self.certificate, self.key = folder / "cert.pem", folder / "key.pem"
         self.certificate.write_bytes(identity().certificate)
         self.key.write_bytes(identity().key)
+        self.key.chmod(0o600)
 
     def settings(self, more: str = "") -> str:
         return f'tls {{ cert_file: "{self.certificate}", key_file: "{self.key}"{more} }}'
@@ -56,6 +57,15 @@ class TlsTests(TestCase):
         where = f"tls://127.0.0.1:{nats.port}?ca={self.certificate}"
         await connected(self, f"{where}&cert={self.certificate}&key={self.key}")
         await self.refusal(where, "TLS failed")
+
+    async def test_a_key_that_others_can_read(self) -> None:
+        """
+        It is not used, and the reason names it.
+        """
+        nats = await Nats(self, self.settings(f', ca_file: "{self.certificate}", verify: true')).start()
+        self.key.chmod(0o640)
+        where = f"tls://127.0.0.1:{nats.port}?ca={self.certificate}&cert={self.certificate}&key={self.key}"
+        await self.refusal(where, f"{self.key} can be read or changed by others")
 
     async def test_a_broker_without_tls(self) -> None:
         """

@@ -61,6 +61,8 @@ _FORGOTTEN: Final = 30.0
 Seconds after which the broker forgets a consumer that nobody listens to.
 """
 
+_NOT_RECEIVED: Final = "the broker does not send events now"
+
 _NANOSECONDS: Final = 1_000_000_000
 
 Deliver = Callable[[list[Draft], list[int]], None]
@@ -311,9 +313,13 @@ class Consumer:
         if failure.check(CancelledError):
             return
         self._changing = None
-        if not failure.check(BrokerUnavailable, JetStreamError, StreamChanged):
+        if failure.check(BrokerUnavailable, JetStreamError, StreamChanged):
+            why = failure.getErrorMessage()
+            self.log.warn("the consumer of {name} cannot be made anew: {why}", name=self._name, why=why)
+        else:
             self.log.failure("a consumer could not be made", failure)
-        self._lost(failure.getErrorMessage())
+        # Clients are told this: what the broker says, or a bug, is for the log.
+        self._lost(_NOT_RECEIVED)
 
     def _came(self, messages: Sequence[Message]) -> None:
         self._silence.renew()

@@ -125,7 +125,7 @@ class JetStreamHistory:
         self.status.unavailable = "the broker has not been reached yet"
         self.broker.watch(self)
         self.broker.start()
-        self._ticks.start(_TICK, now=False)
+        self._begin_ticking()
         if self.broker.is_connected:
             self._recovery.begin()
         return self._opening.addTimeout(OPENING, self._clock, _without_broker)
@@ -192,7 +192,7 @@ class JetStreamHistory:
 
     def broker_disconnected(self, why: str) -> None:
         self._recovery.stop()
-        self._lose(f"{_GONE}: {why}" if self._phase is Phase.NEW else _GONE)
+        self._lose(_GONE)
         self._begin_anyway()
 
     # Ours
@@ -302,6 +302,14 @@ class JetStreamHistory:
         floor = await self._reader.floor_of_all()
         return [TopicState(topic, head, min(floor, head)) for topic, head in sorted(heads.items())]
 
+    def _begin_ticking(self) -> None:
+        self._ticks.start(_TICK, now=False).addErrback(self._not_ticked)
+
+    def _not_ticked(self, failure: Failure) -> None:
+        self.log.failure("the deadlines of the history could not be looked at", failure)
+        # Without them a broker that says nothing would be waited for without end.
+        self._begin_ticking()
+
     def _tick(self) -> None:
         self._publisher.look()
         self._ticked += 1
@@ -343,6 +351,14 @@ class JetStreamHistory:
             self.log.failure("the stream {name} could not be looked at", failure=failure, name=self._name)
 
     async def _close(self) -> None:
+        try:
+            await self._end()
+        finally:
+            closing, self._closing = self._closing, []
+            for each in closing:
+                each.callback(None)
+
+    async def _end(self) -> None:
         idle = self._publisher.when_idle()
         try:
             await idle.addTimeout(CLOSING, self._clock)
@@ -350,16 +366,14 @@ class JetStreamHistory:
             self.log.error("the broker did not acknowledge everything within {seconds:g} s", seconds=CLOSING)
         self._phase = Phase.CLOSED
         self.status.unavailable = _CLOSED
-        self._ticks.stop()
+        if self._ticks.running:
+            self._ticks.stop()
         self._recovery.stop()
         self.broker.unwatch(self)
         self._consumer.stop()
         self._publisher.fail_all(_CLOSED)
         self._publisher.stop()
         await self.broker.stop()
-        closing, self._closing = self._closing, []
-        for each in closing:
-            each.callback(None)
 
 
 def _without_broker(result: object, timeout: float) -> None:

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from echochat.broker import Broker, Message
 from echochat.history import HistoryUnavailable, Retention, Stored
-from echochat.history.jetstream.api import Json, ask
+from echochat.history.jetstream.api import JetStreamError, Json, ask
 from echochat.history.jetstream.stream import Stream
 from tests.broker.nats import Nats
 from tests.history.doubles import draft, read_everything
@@ -327,6 +327,57 @@ class ConsumerTests(SharedCase):
         self.assertEqual(len(await first.consumers()), 2)
         await second.history.close()
         self.assertEqual(len(await first.consumers()), 1)
+
+
+class BugTests(SharedCase):
+    """
+    What fails that should not be able to is in the log, and nobody waits for ever because of it.
+    """
+
+    async def test_reasons_are_for_the_log(self) -> None:
+        """
+        A client is told in words of ours that there is no consumer, never what the broker or a bug says.
+        """
+        server = await self.server("a")
+        for error in (JetStreamError({"description": "internal: 10.0.0.1"}), ZeroDivisionError("internal: line 7")):
+            gone, back = server.when("unavailable"), server.when("available")
+            with mock.patch("echochat.history.jetstream.consumer.ask", side_effect=error):
+                [consumer] = await server.consumers()
+                server.broker.publish(f"$JS.API.CONSUMER.DELETE.echochat.{consumer}", b"")
+                await gone
+            self.assertIn("unavailable: the broker does not send events now", server.receiver.told)
+            await back
+            self.assertNotIn("internal", "".join(server.receiver.told))
+        self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_deadlines_that_fail(self) -> None:
+        """
+        One look at the deadlines that fails is not the last one.
+        """
+        looked: Deferred[None] = Deferred()
+        failures = iter([ZeroDivisionError()])
+
+        def look() -> None:
+            for error in failures:
+                raise error
+            if not looked.called:
+                looked.callback(None)
+
+        server = await self.server("a")
+        with mock.patch.object(server.history._publisher, "look", look):
+            await looked.addTimeout(DEADLINE, reactor)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_an_end_that_fails(self) -> None:
+        """
+        Whoever closes a history is told of the end, whatever it was like.
+        """
+        server = await self.server("a")
+        stop = server.broker.stop
+        with mock.patch.object(server.broker, "stop", side_effect=ZeroDivisionError):
+            await gatherResults([server.history.close() for _ in range(2)]).addTimeout(DEADLINE, reactor)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await stop()
 
 
 class AnotherStreamTests(SharedCase):
