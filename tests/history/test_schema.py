@@ -6,6 +6,7 @@ told when a file cannot be used.
 import os
 import sqlite3
 import stat
+import struct
 
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -13,9 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echochat.history import HistoryRefused
 from echochat.history.sqlite.history import SQLiteHistory
 from echochat.history.sqlite.lockfile import LockFile
-from echochat.history.sqlite.schema import STEPS, connect_writer, create, migrate
+from echochat.history.sqlite.schema import STEPS, connect_writer, create, identify, migrate
 from echochat.history.sqlite.settings import Settings
 from tests.history.doubles import Recorder, draft
+
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 
 
 class MigrationTests(SynchronousTestCase):
@@ -74,6 +77,27 @@ class MigrationTests(SynchronousTestCase):
         migrate(self.database, self.path, [*STEPS, ("CREATE TABLE later (x)",)])
         error = self.assertRaises(HistoryRefused, migrate, self.database, self.path)
         self.assertIn("newer version", str(error))
+
+
+class IdentifyingTests(SynchronousTestCase):
+    """
+    What a file is is seen before anything in it is changed.
+    """
+
+    def test_its_writer_was_killed_at_the_beginning(self) -> None:
+        """
+        What was begun before there was a WAL is undone, and the file is as good as new.
+        """
+        path = os.path.realpath(self.mktemp())
+        begun = sqlite3.connect(path)
+        begun.execute("PRAGMA journal_mode=WAL")
+        begun.close()
+        # Its journal, https://sqlite.org/fileformat2.html#the_rollback_journal: before there were no pages.
+        with open(f"{path}-journal", "wb") as journal:
+            journal.write((_JOURNAL + struct.pack(">5I", 0, 1, 0, 512, 4_096)).ljust(512, b"\0"))
+        identify(path)
+        self.assertFalse(os.path.exists(f"{path}-journal"))
+        self.assertEqual(os.path.getsize(path), 0)
 
 
 class LockFileTests(SynchronousTestCase):

@@ -118,14 +118,28 @@ def identify(path: str) -> None:
 
     :raises HistoryRefused: when it is another program's.
     """
-    database = connect_reader(path)
     try:
-        ours = _pragma(database, "application_id") == APPLICATION_ID
-        if not ours and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise HistoryRefused(f"{path} is an SQLite database, but not a history of echochat")
+        ours = _is_ours(connect_reader(path))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        # Who began to write it was killed before it had a WAL. Only a connection that may write undoes what was begun.
+        ours = _is_ours(sqlite3.connect(path))
+    if not ours:
+        raise HistoryRefused(f"{path} is an SQLite database, but not a history of echochat")
+    os.chmod(path, 0o600)
+
+
+def _is_ours(database: sqlite3.Connection) -> bool:
+    """
+    Whether it is a history, or empty; the connection is closed.
+    """
+    try:
+        if _pragma(database, "application_id") == APPLICATION_ID:
+            return True
+        return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     finally:
         database.close()
-    os.chmod(path, 0o600)
 
 
 def migrate(database: sqlite3.Connection, path: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
