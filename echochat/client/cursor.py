@@ -12,6 +12,15 @@ What a subscription brings: what was published, what was lost, and who comes and
 """
 
 
+class Replaced(Gap):
+    """
+    The gap between two logs: another one follows, from its beginning. Nothing that the one before had after ``after``
+    comes, whatever that was; ``upto`` is the other log's.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Cursor:
     """
@@ -57,24 +66,27 @@ class Cursor:
             self._new_log = True
         self.epoch = epoch
 
-    def takes(self, delivery: Delivery) -> bool:
+    def takes(self, delivery: Delivery) -> Delivery | None:
         """
-        Move on with what arrived; false when it had been seen already.
+        Move on with what arrived.
+
+        :return: it, as the consumer is told of it; None: it had been seen already.
         """
         match delivery:
             case Gap(upto=upto) if self._nothing_before:
                 self._nothing_before = False
                 self.position = max(self.position or 0, upto)
-                return False
+                return None
             case Event(position=position):
                 if self.position is not None and position <= self.position:
                     self.repeated += 1
-                    return False
+                    return None
                 self.position = position
                 self._new_log = self._nothing_before = False
-            case Gap() if self._new_log:
-                # Its positions are the old log's.
+            case Gap(topic, after, upto) if self._new_log:
+                # The first of its positions is the old log's.
                 self._new_log = False
+                return Replaced(topic, after, upto)
             case Gap(upto=upto):
                 self.position = max(self.position or 0, upto)
-        return True
+        return delivery

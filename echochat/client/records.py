@@ -8,12 +8,12 @@ import sys
 from dataclasses import asdict
 from typing import Any, Final
 
-from echochat.client.cursor import Delivery
+from echochat.client.cursor import Delivery, Replaced
 from echochat.client.harmless import harmless
 from echochat.client.rendering import render, to_ansi
 from echochat.wire.answers import Event, Gap, Joined, Parted, Past
 
-_TYPES: Final = {Event: "event", Past: "event", Gap: "gap", Joined: "join", Parted: "part"}
+_TYPES: Final = {Event: "event", Past: "event", Gap: "gap", Replaced: "replaced", Joined: "join", Parted: "part"}
 
 
 class Writer:

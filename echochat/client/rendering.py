@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from echochat.client.core import Item, News
+from echochat.client.cursor import Replaced
 from echochat.client.harmless import harmless
 from echochat.wire.answers import Bye, Drain, Err, Event, Gap, Here, Info, Joined, Parted, Past, TopicLine
 from echochat.wire.names import fold_name
@@ -71,6 +72,9 @@ def render(said: News | Item) -> list[Fragment]:
                 (colour_of(said.name), said.name),
                 ("", f"  {said.text}"),
             ]
+        case Gap() if isinstance(said, Replaced) or said.upto <= said.after:
+            seen = f": the one before was seen up to {said.after}" if said.after else ""
+            return [("class:error", f"-- another history of {said.topic} begins here{seen} --")]
         case Gap():
             return [("class:error", f"-- what {said.topic} had from {said.after + 1} to {said.upto} is lost --")]
         case Joined():

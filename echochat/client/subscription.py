@@ -138,9 +138,10 @@ class Subscription:
         """
         Something came for the topic.
         """
-        if self.phase is Phase.LIVE and self.cursor.takes(delivery):
-            self._waiting.append((delivery, self.cursor.position, self.cursor.epoch))
-            self._characters += _size(delivery)
+        told = self.cursor.takes(delivery) if self.phase is Phase.LIVE else None
+        if told is not None:
+            self._waiting.append((told, self.cursor.position, self.cursor.epoch))
+            self._characters += _size(told)
             self._wake()
 
     def fail(self, failure: Exception) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.client.cursor import Cursor
+from echochat.client.cursor import Cursor, Replaced
 from echochat.wire.answers import Event, Gap, Joined
 
 
@@ -63,11 +63,11 @@ class CursorTests(SynchronousTestCase):
         """
         cursor = Cursor(50, "e1")
         cursor.began(9, "e2")
-        self.assertTrue(cursor.takes(Gap("t", 50, 9)))
+        self.assertEqual(cursor.takes(Gap("t", 50, 9)), Replaced("t", 50, 9))
         self.assertEqual(cursor.options(), ["after=0", "epoch=e2"])
         self.assertTrue(cursor.takes(event(3)))
         self.assertEqual(cursor.options(), ["after=3", "epoch=e2"])
-        self.assertTrue(cursor.takes(Gap("t", 3, 8)))
+        self.assertEqual(cursor.takes(Gap("t", 3, 8)), Gap("t", 3, 8))
         self.assertEqual(cursor.options(), ["after=8", "epoch=e2"])
 
     def test_beginning_with_nothing(self) -> None:
@@ -95,7 +95,7 @@ class CursorTests(SynchronousTestCase):
         cursor = Cursor(5, "e1")
         cursor.began(9, "e1")
         self.assertEqual(
-            [cursor.takes(event(position)) for position in (5, 6, 6, 4, 7)], [False, True, False, False, True]
+            [cursor.takes(event(position)) for position in (5, 6, 6, 4, 7)], [None, event(6), None, None, event(7)]
         )
         self.assertEqual((cursor.position, cursor.repeated), (7, 3))
 

@@ -8,7 +8,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.client.cursor import Delivery
+from echochat.client.cursor import Delivery, Replaced
 from echochat.client.records import Writer
 from echochat.wire.answers import Event, Gap, Joined, Parted, Past
 
@@ -50,6 +50,7 @@ class WriterTests(SynchronousTestCase):
             EVENT,
             Past("lobby", 7, _TIME, "alice", "grün", "label"),
             Gap("lobby", 3, 9),
+            Replaced("lobby", 9, 2),
             Joined("lobby", "bob"),
             Parted("lobby", "bob"),
         ]
@@ -69,6 +70,7 @@ class WriterTests(SynchronousTestCase):
                 },
                 {"type": "event", "topic": "lobby", "position": 7, "time": _TIME, "name": "alice", "text": "grün"},
                 {"type": "gap", "topic": "lobby", "after": 3, "upto": 9},
+                {"type": "replaced", "topic": "lobby", "after": 9, "upto": 2},
                 {"type": "join", "topic": "lobby", "name": "bob"},
                 {"type": "part", "topic": "lobby", "name": "bob"},
             ],

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from echochat.client.cursor import Replaced
 from echochat.client.rendering import _CODES, colour_of, local_time, render, to_ansi
 from echochat.wire.answers import Bye, Drain, Err, Event, Gap, Here, Info, Joined, Parted, Past, TopicLine
 
@@ -34,6 +35,9 @@ class RenderingTests(SynchronousTestCase):
             (Event("lobby", 7, _TIME, "alice", "hi  there"), "22:04 alice  hi  there"),
             (Past("lobby", 7, _TIME, "alice", "hi"), "22:04 alice  hi"),
             (Gap("lobby", 3, 9), "-- what lobby had from 4 to 9 is lost --"),
+            (Replaced("lobby", 2, 6), "-- another history of lobby begins here: the one before was seen up to 2 --"),
+            (Replaced("lobby", 0, 6), "-- another history of lobby begins here --"),
+            (Gap("lobby", 1, 0), "-- another history of lobby begins here: the one before was seen up to 1 --"),
             (Joined("lobby", "bob"), "-- bob is in lobby"),
             (Parted("lobby", "bob"), "-- bob has left lobby"),
             (Drain(9), "-- the server goes away within 9 s"),

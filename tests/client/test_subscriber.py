@@ -5,7 +5,7 @@ Following topics over any number of connections, with consumers of any speed.
 from twisted.internet.defer import Deferred
 
 from echochat.client import subscription
-from echochat.client.cursor import Delivery
+from echochat.client.cursor import Delivery, Replaced
 from echochat.client.outcomes import Refused
 from echochat.client.subscription import Subscription
 from echochat.wire.answers import Event, Gap, Joined, Parted
@@ -187,7 +187,7 @@ class FollowingTests(SubscriberTestCase):
         self.let_in_following("/sub lobby after=50 epoch=e1")
         self.server.says("/ok sub lobby 2 e2", "/gap lobby 50 2")
         self.publishes(1, 2)
-        self.assertEqual(self.next_of(following), Gap("lobby", 50, 2))
+        self.assertEqual(self.next_of(following), Replaced("lobby", 50, 2))
         self.assertEqual(self.positions_of(following), [1, 2])
         self.assertEqual((following.position, following.epoch), (2, "e2"))
 
