@@ -3,9 +3,13 @@ Where bans are kept when no server runs: a stream of the broker, with the last r
 
 The servers do not hear of bans by it, they tell one another: what is read from the stream is what was decided before
 any of them was started. So it is read with each new connection, and whatever is known better here is written then.
+
+Several servers write at the same time, and the stream does not know which record counts: each is written only if what
+it replaces is still what was there when they were compared.
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -33,7 +37,17 @@ FORGOTTEN: Final = 86_400_000
 Milliseconds after which a ban that has ended, or was lifted, is not kept any more.
 """
 
+ATTEMPTS: Final = 8
+"""
+How often a record is compared and written while others write records of the same name.
+"""
+
 _EXISTS_OTHERWISE: Final = 10058
+_NO_MESSAGE: Final = 10037
+_REPLACED: Final = frozenset({10071, 10164})
+
+_END: Final = "204"
+_NONE: Final = "404"
 
 
 class Asking(Protocol):
@@ -41,7 +55,9 @@ class Asking(Protocol):
     The connection to the broker, as far as it is needed: see :class:`echochat.broker.Broker`.
     """
 
-    def request(self, subject: str, payload: bytes, timeout: float) -> Deferred[Message]: ...
+    def request(
+        self, subject: str, payload: bytes, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> Deferred[Message]: ...
     def gather(
         self, subject: str, payload: bytes, timeout: float, is_last: Callable[[Message], bool]
     ) -> Deferred[list[Message]]: ...
@@ -163,6 +179,8 @@ class BanShelf:
         # Several answers to one question, the last of which has a status: ADR-31 of NATS, "batched requests".
         question = json.dumps({"seq": begin, "next_by_subj": f"{self._name}.*", "batch": AT_ONCE}).encode()
         *messages, last = await self._bus.gather(f"$JS.API.DIRECT.GET.{self._name}", question, PATIENCE, _has_status)
+        if last.status not in (_END, _NONE):
+            raise _Refused(f"{last.status} {last.header('Description')}".rstrip(), None)
         for message in messages:
             number = int(message.header("Nats-Sequence"))
             begin = number + 1
@@ -187,7 +205,35 @@ class BanShelf:
 
     async def _put(self, record: BanRecord) -> None:
         subject = f"{self._name}.{record.who.encode().hex()}"
-        _check(await self._bus.request(subject, write_record(record), PATIENCE))
+        for _ in range(ATTEMPTS):
+            number, there = await self._find(subject)
+            if there is not None and not record.overrules(there):
+                return
+            only_behind = {"Nats-Expected-Last-Subject-Sequence": str(number)}
+            try:
+                _check(await self._bus.request(subject, write_record(record), PATIENCE, only_behind))
+            except _Refused as error:
+                if error.args[1] not in _REPLACED:
+                    raise
+            else:
+                return
+        raise _Refused("others write the same record again and again", None)
+
+    async def _find(self, subject: str) -> tuple[int, BanRecord | None]:
+        """
+        The number of a subject's last message, 0 if there is none, and the record in it, if it can be read.
+        """
+        try:
+            # By the leader, who alone has what was just written.
+            message = (await self._ask(f"STREAM.MSG.GET.{self._name}", {"last_by_subj": subject}))["message"]
+        except _Refused as error:
+            if error.args[1] != _NO_MESSAGE:
+                raise
+            return 0, None
+        try:
+            return message["seq"], read_record(b64decode(message.get("data", "")))
+        except MalformedMessage:
+            return message["seq"], None
 
     async def _ask(self, what: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         return _check(await self._bus.request(f"$JS.API.{what}", json.dumps(question).encode(), PATIENCE))

@@ -3,8 +3,9 @@ Bans that a real broker keeps.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
-from twisted.internet.defer import gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.trial.unittest import TestCase
 
 from echochat.broker import Broker, Message
@@ -70,6 +71,60 @@ class BanShelfTests(TestCase):
         known = [BanRecord("alice", 2, NOW + 9), BanRecord("bob", 4, NOW + 9), BanRecord("dave", 1, None)]
         await self.learned(known)
         self.assertEqual(await self.learned(), [known[0], BanRecord("bob", 5, None), known[2]])
+
+    async def test_earlier_ones_written_later(self) -> None:
+        """
+        What was decided earlier does not replace what was decided later, also where servers write at the same time:
+        each knows what was there when it looked.
+        """
+        await self.begin()
+        await self.learned()
+        records = [BanRecord("alice", version, NOW + version) for version in range(1, 7)]
+        await self.shelf().put(records[3])
+        await self.shelf().put(records[2])
+        self.assertEqual(await self.learned(), [records[3]])
+        await gatherResults([self.shelf().look([record], lambda _: None) for record in reversed(records)])
+        self.assertEqual(await self.learned(), [records[-1]])
+
+    async def test_others_write_again_and_again(self) -> None:
+        """
+        A record that does not get its turn is given up, for now.
+        """
+        await self.begin()
+        await self.learned()
+        request, told = self.broker.request, list[str]()
+
+        async def write_before(subject: str, payload: bytes, timeout: float, headers: Any = None) -> Message:
+            if headers is not None:
+                await request(subject, b"hello", timeout)
+            return await request(subject, payload, timeout, headers)
+
+        self.patch(self.broker, "request", lambda *arguments: Deferred.fromCoroutine(write_before(*arguments)))
+        shelf = self.shelf()
+        self.patch(shelf.log, "warn", lambda format, why: told.append(why))
+        await shelf.put(BanRecord("alice", 1, None))
+        self.assertEqual(told, ["others write the same record again and again"])
+
+    async def test_reading_that_is_cut_off(self) -> None:
+        """
+        Where the broker ends its answer with an error, it is not taken for all that there is, and the log says so.
+        """
+        await self.begin()
+        await self.learned([BanRecord("alice", 2, None)])
+        gather, told, found = self.broker.gather, list[str](), list[BanRecord]()
+
+        def cut_off(subject: str, *arguments: Any) -> Deferred[list[Message]]:
+            answers = gather(subject, *arguments)
+            return answers.addCallback(end_with_error) if ".DIRECT.GET." in subject else answers
+
+        def end_with_error(answers: list[Message]) -> list[Message]:
+            return [*answers[:-1], Message(1, "", b"", headers={"Status": "408", "Description": "Requests Pending"})]
+
+        with_error = self.shelf()
+        self.patch(self.broker, "gather", cut_off)
+        self.patch(with_error.log, "warn", lambda format, why: told.append(why))
+        await with_error.look([BanRecord("alice", 1, None)], found.append)
+        self.assertEqual((found, told), ([], ["408 Requests Pending"]))
 
     async def test_forgotten(self) -> None:
         """

@@ -2,7 +2,7 @@
 Houses in memory that share a broker: each is a server, and all have one clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -67,7 +67,9 @@ class Bus:
     def unwatch(self, watcher: Any) -> None:
         self._watchers.remove(watcher)
 
-    def request(self, subject: str, payload: bytes, timeout: float) -> Deferred[Message]:
+    def request(
+        self, subject: str, payload: bytes, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> Deferred[Message]:
         return fail(NobodyAnswers("nobody answers at the broker"))
 
     def gather(
