@@ -2,11 +2,12 @@
 Tests for :mod:`echochat.balancer.condition`.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.balancer.condition import CONNECTIONS, FIRST_HOLD, LONGEST_HOLD, SOON, Condition, Rules, State
+from tests.wire.examples import reproducible
 
 
 class CheckTests(SynchronousTestCase):
@@ -185,6 +186,7 @@ class ConnectionTests(SynchronousTestCase):
         self.condition.is_unchecked(self.now)
         self.assertIs(self.condition.state, State.UP)
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(st.sampled_from(["pass", "fail", "unserved", "served", "wait"]), max_size=80))
     def test_any_story(self, story: list[str]) -> None:
         """

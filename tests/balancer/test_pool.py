@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.balancer.backends import Backend, Lease, Mode
 from echochat.balancer.pool import Pool, Shortage
+from tests.wire.examples import reproducible
 
 
 def make_pool(*weights: int, slow_start: float = 0.0, **settings: Any) -> tuple[Pool, list[Backend]]:
@@ -591,6 +592,6 @@ class InvariantTests(SynchronousTestCase):
         run_state_machine_as_test(
             PoolMachine,
             settings=settings(
-                max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+                reproducible, max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck)
             ),
         )

@@ -4,7 +4,7 @@ A backend that joins gets its share of the sessions that there are.
 
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +13,7 @@ from echochat.balancer.backends import Backend, Lease, Mode
 from echochat.balancer.pool import Pool
 from echochat.balancer.rebalancing import TOLERANCE, Rebalancing, shares
 from echochat.server.moving import Moving
+from tests.wire.examples import reproducible
 
 
 def make(name: str, active: int, weight: int = 1, most: int = 0) -> Backend:
@@ -50,6 +51,7 @@ class SharesTests(SynchronousTestCase):
         share = shares(backends)
         self.assertEqual([share[each] for each in backends], [10, 20])
 
+    @settings(reproducible, max_examples=100)
     @given(
         st.lists(
             st.tuples(st.integers(0, 500), st.integers(1, 9), st.one_of(st.just(0), st.integers(1, 400))),

@@ -4,12 +4,13 @@ Tests for :mod:`echochat.broker.address`.
 
 import string
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.broker import WrongAddress, parse_address
 from echochat.broker.address import BrokerAddress
+from tests.wire.examples import reproducible
 
 
 class AddressTests(SynchronousTestCase):
@@ -89,6 +90,7 @@ class AddressTests(SynchronousTestCase):
             self.assertIn(told, refusal)
             self.assertNotIn("secret", refusal)
 
+    @settings(reproducible, max_examples=100)
     @given(st.text(string.printable, max_size=40))
     def test_anything(self, text: str) -> None:
         """

@@ -2,7 +2,7 @@
 The client core: what a request looks like on the wire, and which reply belongs to which.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +17,7 @@ from echochat.client.core import (
 )
 from echochat.wire.answers import Answer, Bye, Drain, Echo, Err, Event, Gap, Info, Joined, Ok, Parted, Past
 from echochat.wire.commands import parse_command
+from tests.wire.examples import reproducible
 
 NEWS: tuple[Answer, ...] = (
     Event("lobby", 7, "2026-01-02T03:04:05.678Z", "alice", "hi  there"),
@@ -170,6 +171,7 @@ class MatchingTests(SynchronousTestCase):
         self.assertEqual(self.core.give_up(), list(asked))
         self.assertEqual(self.core.give_up(), [])
 
+    @settings(reproducible, max_examples=100)
     @given(st.data())
     def test_any_segmentation(self, data: st.DataObject) -> None:
         """

@@ -2,12 +2,13 @@
 Where a subscription continues.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.cursor import Cursor, Replaced
 from echochat.wire.answers import Event, Gap, Joined
+from tests.wire.examples import reproducible
 
 
 def event(position: int) -> Event:
@@ -107,6 +108,7 @@ class CursorTests(SynchronousTestCase):
         self.assertTrue(cursor.takes(Joined("t", "bob")))
         self.assertEqual(cursor.position, 5)
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(st.integers(1, 100), unique=True).map(sorted), st.lists(st.integers(0, 100)).map(sorted))
     def test_any_interruptions(self, log: list[int], drops: list[int]) -> None:
         """

@@ -4,11 +4,12 @@ What others wrote, on a terminal.
 
 import unicodedata
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.harmless import harmless
+from tests.wire.examples import reproducible
 
 
 class HarmlessTests(SynchronousTestCase):
@@ -32,6 +33,7 @@ class HarmlessTests(SynchronousTestCase):
         self.assertEqual(harmless("a\r\nb"), "a^M^Jb")
         self.assertEqual(harmless("\u202eevil"), "<U+202E>evil")
 
+    @settings(reproducible, max_examples=100)
     @given(st.text())
     def test_any_text(self, text: str) -> None:
         """

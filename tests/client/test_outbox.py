@@ -2,11 +2,12 @@
 Which publishes are sent, in which order, and how often.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.outbox import Outbox, Publish
+from tests.wire.examples import reproducible
 
 
 def texts(publishes: list[Publish]) -> list[str]:
@@ -129,6 +130,7 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(texts(self.outbox.clear()), ["a", "b", "c", "d"])
         self.assertEqual((self.outbox.clear(), self.outbox.take(0.0), len(self.outbox)), ([], [], 0))
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(st.sampled_from(["add", "take", "ack", "again", "lost"]), max_size=60), st.randoms())
     def test_any_course(self, course: list[str], chance: st.DataObject) -> None:
         """

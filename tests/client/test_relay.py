@@ -2,11 +2,12 @@
 A chat in a pipe, without the pipe.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.relay import Incoming, Outgoing, SigningIn, harmless_block
+from tests.wire.examples import reproducible
 
 
 def pour(stage: Outgoing | Incoming, data: bytes, size: int) -> bytes:
@@ -95,6 +96,7 @@ class OutgoingTests(SynchronousTestCase):
         self.assertEqual(pour(outgoing, giant, 10_000), giant + b"\n")
         self.assertEqual(outgoing.expected, 1)
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(st.sampled_from([b"a", b"\n", b"/", b"CLOSE ", b"SOCKET", b"/quit\n", b"\r"])), st.integers(1, 9))
     def test_any_segmentation(self, parts: list[bytes], size: int) -> None:
         """

@@ -5,13 +5,14 @@ How what the server says looks.
 import os
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.cursor import Replaced
 from echochat.client.rendering import _CODES, colour_of, local_time, render, to_ansi
 from echochat.wire.answers import Bye, Drain, Err, Event, Gap, Here, Info, Joined, Parted, Past, TopicLine
+from tests.wire.examples import reproducible
 
 _TIME = "2026-01-02T03:04:05.678Z"
 
@@ -65,6 +66,7 @@ class RenderingTests(SynchronousTestCase):
         self.assertEqual(colour_of("alice"), "ansibrightmagenta")
         self.assertGreater(len({colour_of(f"guest-{number}") for number in range(50)}), 4)
 
+    @settings(reproducible, max_examples=100)
     @given(st.text())
     def test_every_style_is_known(self, name: str) -> None:
         """

@@ -2,12 +2,13 @@
 Tests for :mod:`echochat.history.alignment`.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.history.alignment import already_there, digest
 from echochat.history.records import Event
+from tests.wire.examples import reproducible
 
 EVENTS = st.lists(st.integers(0, 2**40), unique=True, max_size=20)
 
@@ -24,6 +25,7 @@ class AlreadyThereTests(SynchronousTestCase):
     A copy goes on exactly where the one before it stopped.
     """
 
+    @settings(reproducible, max_examples=100)
     @given(EVENTS, EVENTS, EVENTS, st.integers(0, 20), st.integers(0, 20))
     def test_finds_the_end_of_the_copy(
         self, old: list[int], new: list[int], newer: list[int], source_lost: int, target_lost: int

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echochat.history import Draft
 from echochat.history.sqlite.bundles import MAX_CHARACTERS, MAX_EVENTS, Bundle, Damaged, Row, make_rows, open_bundle
 from tests.history.doubles import draft
+from tests.wire.examples import reproducible
 
 EVENTS = st.lists(
     st.builds(
@@ -41,7 +42,7 @@ class BundleTests(SynchronousTestCase):
     What is put into bundles comes out again, or is known to be damaged.
     """
 
-    @settings(max_examples=200, deadline=None, database=None)
+    @settings(reproducible, max_examples=200)
     @given(drafts=EVENTS, gaps=st.lists(st.integers(1, 3), min_size=40, max_size=40))
     def test_what_comes_out_is_what_was_put_in(self, drafts: list[Draft], gaps: list[int]) -> None:
         """
@@ -52,7 +53,7 @@ class BundleTests(SynchronousTestCase):
         expected = [(p, d.name, d.text, d.time) for p, d in zip(positions, drafts, strict=True)]
         self.assertEqual(unpacked(rows), expected)
 
-    @settings(max_examples=300, deadline=None, database=None)
+    @settings(reproducible, max_examples=300)
     @given(drafts=EVENTS, column=st.integers(0, 7), where=st.integers(0, 1 << 20), bit=st.integers(0, 7))
     def test_every_flipped_bit_is_noticed(self, drafts: list[Draft], column: int, where: int, bit: int) -> None:
         """

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.history.sqlite.label_rows import DamagedLabels, decode_labels, encode_labels
+from tests.wire.examples import reproducible
 
 LABELS = st.dictionaries(st.text(min_size=1, max_size=20), st.integers(1, 1 << 50), min_size=1, max_size=20)
 
@@ -16,7 +17,7 @@ class LabelRowTests(SynchronousTestCase):
     The labels of a commit come out of their row as they were put in, or not at all.
     """
 
-    @settings(max_examples=200, deadline=None, database=None)
+    @settings(reproducible, max_examples=200)
     @given(labels=LABELS)
     def test_what_comes_out_is_what_was_put_in(self, labels: dict[str, int]) -> None:
         """
@@ -33,7 +34,7 @@ class LabelRowTests(SynchronousTestCase):
         self.assertEqual(text.partition("\n")[0], "[1000]")
         self.assertEqual(decode_labels(row, crc, text), labels)
 
-    @settings(max_examples=200, deadline=None, database=None)
+    @settings(reproducible, max_examples=200)
     @given(labels=LABELS, place=st.integers(0, 1 << 20))
     def test_a_changed_character_is_noticed(self, labels: dict[str, int], place: int) -> None:
         """

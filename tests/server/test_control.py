@@ -16,6 +16,7 @@ from echochat.identity.files import FileRefused
 from echochat.server.control import commands
 from echochat.server.operations import Operations
 from tests.server.house import ELSEWHERE, HouseTestCase
+from tests.wire.examples import reproducible
 
 SCRIPT = (
     b"/ping\r\n/kick#a 192.0.2.7\n/ban 192.0.2.7 60\r\n/unban#b 192.0.2.7\r\n/unban 192.0.2.7\n"
@@ -203,7 +204,7 @@ class ControlTests(HouseTestCase):
         self.assertEqual(self.stops, 0)
         self.refused(self.say(b"/nosuch#l\r\n"), b"unknown-command", b"l")
 
-    @settings(deadline=None, derandomize=True, database=None, max_examples=50)
+    @settings(reproducible, max_examples=50)
     @given(st.lists(st.integers(0, len(SCRIPT)), max_size=20))
     def test_any_segmentation(self, cuts: list[int]) -> None:
         """

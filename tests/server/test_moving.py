@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.server.moving import GRAIN, NOTICE, Moving
+from tests.wire.examples import reproducible
 
 
 class Session:
@@ -69,7 +70,7 @@ class MovingTests(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    @settings(max_examples=60, deadline=None)
+    @settings(reproducible, max_examples=60)
     @given(count=st.integers(1, 400), seconds=st.floats(0.5, 60), seed=st.integers(0, 1_000))
     def test_pace(self, count: int, seconds: float, seed: int) -> None:
         """

@@ -4,12 +4,18 @@ What clients send, good and bad, for tests of properties: the bytes that mean so
 
 from itertools import pairwise
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-reproducible = settings(derandomize=True, deadline=None, database=None, max_examples=300)
+reproducible = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 """
-The same examples in every run, and no verdict on how long one takes.
+The same examples in every run, and no verdict on how long one takes, or to make: the machine has other work.
 """
 
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r\0"])

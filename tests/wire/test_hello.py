@@ -6,10 +6,11 @@ import contextlib
 import ssl
 from unittest import TestCase
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from echochat.wire.hello import server_name
+from tests.wire.examples import reproducible
 
 LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=20)
 NAMES = st.lists(LABEL, min_size=1, max_size=5).map(".".join)
@@ -81,6 +82,7 @@ class ServerNameTests(TestCase):
         self.assertEqual(server_name(said_by_openssl(None)), "")
         self.assertEqual(server_name(said_by_openssl("192.0.2.1")), "")
 
+    @settings(reproducible, max_examples=100)
     @given(NAMES, EXTENSIONS, EXTENSIONS, st.binary(max_size=32), st.binary(min_size=2, max_size=200), st.data())
     def test_any_cut(
         self,
@@ -104,6 +106,7 @@ class ServerNameTests(TestCase):
         cut = drawn.draw(st.integers(0, len(whole)))
         self.assertIn(server_name(whole[:cut]), ("", name))
 
+    @settings(reproducible, max_examples=100)
     @given(st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(lambda rest: b"\x16\3\1\xff\xff\1" + rest)))
     @example(b"")
     @example(b"\x16")
@@ -114,6 +117,7 @@ class ServerNameTests(TestCase):
         """
         self.assertRegex(server_name(data), r"\A[a-z0-9_.-]{0,253}\Z")
 
+    @settings(reproducible, max_examples=100)
     @given(st.binary(min_size=1, max_size=300), st.integers(0, 255))
     @example(b"a\nconnection 7 from nowhere", 0)
     @example(b"-", 0)
@@ -127,6 +131,7 @@ class ServerNameTests(TestCase):
         self.assertIn(found, ("", name.decode("latin-1").lower()) if not kind else ("",))
         self.assertRegex(found, r"\A([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)?\Z")
 
+    @settings(reproducible, max_examples=100)
     @given(st.data())
     def test_spoilt(self, drawn: st.DataObject) -> None:
         """

@@ -2,13 +2,14 @@
 Tests for :mod:`echochat.history.jetstream.subjects`.
 """
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.history.jetstream.subjects import NO_TOPIC, NotAnEvent, read, token, topic_of, write
 from echochat.history.records import Draft
 from echochat.wire.names import MAX_NAME, is_name, is_text, is_topic
+from tests.wire.examples import reproducible
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])).filter(is_text)
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]))
@@ -28,6 +29,7 @@ class SubjectTests(SynchronousTestCase):
         for topic, written in (("lobby", "lobby"), ("@Alice", "@Alice"), ("a.b-c_D", "a=2Eb-c_D"), ("", "")):
             self.assertEqual(token(topic), written)
 
+    @settings(reproducible, max_examples=100)
     @given(st.one_of(ANYTHING, TOPIC))
     def test_one_token_and_back(self, topic: str) -> None:
         """
@@ -41,6 +43,7 @@ class SubjectTests(SynchronousTestCase):
         else:
             self.assertRaises(NotAnEvent, topic_of, f"echochat.{token(topic)}")
 
+    @settings(reproducible, max_examples=100)
     @given(st.from_regex(r"[A-Za-z0-9_@=.-]{0,20}", fullmatch=True))
     def test_other_subjects(self, written: str) -> None:
         """
@@ -58,6 +61,7 @@ class MessageTests(SynchronousTestCase):
     An event as a message.
     """
 
+    @settings(reproducible, max_examples=100)
     @given(TOPIC, NAME, TEXT, st.integers(0, 1 << 50))
     def test_and_back(self, topic: str, name: str, text: str, time: int) -> None:
         """
@@ -66,6 +70,7 @@ class MessageTests(SynchronousTestCase):
         draft = Draft(topic, name, text, None, time)
         self.assertEqual(read(f"x.{token(topic)}", write(draft)), draft)
 
+    @settings(reproducible, max_examples=100)
     @given(TOPIC, st.one_of(ANYTHING, NAME), ANYTHING)
     def test_what_nobody_may_publish(self, topic: str, name: str, text: str) -> None:
         """
@@ -82,6 +87,7 @@ class MessageTests(SynchronousTestCase):
         # A space in the name has moved its end into the text.
         self.assertTrue(is_name(found.name) and is_text(found.text))
 
+    @settings(reproducible, max_examples=100)
     @given(st.binary(max_size=40))
     def test_something_else(self, payload: bytes) -> None:
         """

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 from unittest import TestCase
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echochat.net.handoff.frames import (
@@ -36,6 +36,7 @@ from echochat.net.handoff.frames import (
     decode,
     encode,
 )
+from tests.wire.examples import reproducible
 
 NUMBERS = st.integers(0, 2**64 - 1)
 COUNTS = st.integers(-1, 2**63 - 1)
@@ -70,6 +71,7 @@ class FrameTests(TestCase):
     What one side encodes the other reads.
     """
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(OF_BALANCER, min_size=1))
     def test_from_a_balancer(self, frames: list[Any]) -> None:
         """
@@ -89,6 +91,7 @@ class FrameTests(TestCase):
         digest = hashlib.sha256("\n".join(layouts).encode()).hexdigest()[:8]
         self.assertEqual((VERSION, digest), (2, "29706a76"))
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(OF_WORKER, min_size=1))
     def test_from_a_worker(self, frames: list[Any]) -> None:
         """
@@ -98,6 +101,7 @@ class FrameTests(TestCase):
         self.assertEqual(read, frames)
         self.assertEqual([[type(field) for field in each] for each in read], [[type(f) for f in e] for e in frames])
 
+    @settings(reproducible, max_examples=100)
     @given(st.lists(OF_WORKER, max_size=3), OF_WORKER, st.data())
     def test_cut_off(self, whole: list[Any], last: Any, drawn: st.DataObject) -> None:
         """
@@ -110,6 +114,7 @@ class FrameTests(TestCase):
         with self.assertRaises(FrameError):
             next(reading)
 
+    @settings(reproducible, max_examples=100)
     @given(st.binary(max_size=200), st.sampled_from([FROM_BALANCER, FROM_WORKER]))
     def test_anything(self, record: bytes, table: Any) -> None:
         """
@@ -121,6 +126,7 @@ class FrameTests(TestCase):
             return
         self.assertEqual(b"".join(map(encode, read)), record)
 
+    @settings(reproducible, max_examples=100)
     @given(st.one_of(OF_BALANCER, OF_WORKER))
     def test_from_the_wrong_side(self, frame: Any) -> None:
         """
