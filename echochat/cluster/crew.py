@@ -32,6 +32,11 @@ _STAMP: Final = re.compile(
 The time and the system with which a child's line begins: the cluster's log has its own.
 """
 
+_COMPLAINT: Final = "echochat: "
+"""
+How the line begins with which one of ours ends.
+"""
+
 
 class State(Enum):
     """
@@ -81,8 +86,8 @@ class Child:
         """
         What it said last: its complaint, if it made one as ours do.
         """
-        complaints = [line for line in self.said if line.startswith("echochat: ")]
-        return complaints[-1].removeprefix("echochat: ") if complaints else (self.said[-1] if self.said else "it ended")
+        complaints = [line for line in self.said if line.startswith(_COMPLAINT)]
+        return complaints[-1].removeprefix(_COMPLAINT) if complaints else (self.said[-1] if self.said else "it ended")
 
 
 class _Watched(LoggingProtocol):
@@ -231,7 +236,11 @@ class Crew(ProcessMonitor):
         stamp = _STAMP.match(line)
         assert stamp is not None
         text = line[stamp.end() :].decode("utf-8", "replace").rstrip("\r")
+        has_said = {line.removeprefix(_COMPLAINT) for line in child.said}
         child.said.append(text)
+        if text.startswith(_COMPLAINT) and text.removeprefix(_COMPLAINT) in has_said:
+            # Ours tell their log and whoever has started them.
+            return
         level = (stamp["level"] or b"").decode()
         log = self.log.error if level in ("error", "critical") else self.log.warn if level == "warn" else self.log.info
         log("[{child}] {line}", child=child.name, line=text)

@@ -2,6 +2,8 @@
 A cluster's life: the broker, then the workers, then the balancer; and the other way round.
 """
 
+import errno
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -251,7 +253,9 @@ class ClusterService(Service):
         if not first.check(ChildFailed, OSError):
             self.log.failure("the cluster could not be started", first)
         if self.running:
-            self._fail(first.getErrorMessage())
+            why = first.getErrorMessage()
+            is_taken = why.endswith(os.strerror(errno.EADDRINUSE))
+            self._fail(f"{why}: end what listens there, or name another port with --listen" if is_taken else why)
 
     async def _status(self, worker: str) -> dict[str, str]:
         items, _ = await ask(self._reactor, self._reactor, worker_control(self.folder, worker), "/status")

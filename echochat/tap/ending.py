@@ -5,13 +5,19 @@ How a server's process ends: with one line when it cannot start, and with an exi
 import atexit
 import os
 import sys
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.error import ReactorNotRunning
 from txaio.tx import make_logger
 
 from echochat.daemon.ports import CannotStart
+
+_reasons: Final[list[str]] = []
+"""
+Why the process cannot go on.
+"""
 
 
 def tell_refusals_in_one_line() -> None:
@@ -23,6 +29,7 @@ def tell_refusals_in_one_line() -> None:
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, CannotStart):
+            make_logger().error("{reason}", reason=str(error))
             _complain(str(error))
         else:
             sys.__excepthook__(kind, error, trace)
@@ -32,10 +39,13 @@ def tell_refusals_in_one_line() -> None:
 
 def give_up(reactor: Any, reason: str) -> None:
     """
-    Stop a service that cannot go on, with one line and exit code 1.
+    Stop a service that cannot go on, with exit code 1, and one line, which is the last: what is logged while it stops
+    does not hide it.
     """
-    _complain(reason)
-    atexit.register(_exit_with_failure)
+    make_logger().error("{reason}", reason=reason)
+    if not _reasons:
+        atexit.register(_exit_with_failure)
+    _reasons.append(reason)
     reactor.callWhenRunning(stop, reactor)
 
 
@@ -53,12 +63,16 @@ def stop(reactor: Any) -> bool:
 
 
 def _complain(reason: str) -> None:
-    make_logger().error("{reason}", reason=reason)
-    # twistd has put its log in the place of sys.stderr.
-    print(f"echochat: {reason}", file=sys.__stderr__, flush=True)
+    # Whoever would read it may have gone, as in "2>&1 | head".
+    with suppress(OSError):
+        # twistd has put its log in the place of sys.stderr.
+        print(f"echochat: {reason}", file=sys.__stderr__, flush=True)
 
 
 def _exit_with_failure() -> None:
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
+    for reason in _reasons:
+        _complain(reason)
     # At this point nothing else changes the exit code.
     os._exit(1)

@@ -3,8 +3,10 @@ A cluster on one machine as its operator meets it: real processes, a real broker
 """
 
 import os
+import shlex
 import shutil
 import signal
+import socket
 import tempfile
 from typing import ClassVar
 
@@ -13,9 +15,10 @@ from twisted.trial.unittest import TestCase
 
 from echochat.client.core import News
 from echochat.client.protocol import Client
+from echochat.cluster.folder import Folder
 from echochat.wire.answers import Drain
 from tests.cluster.running import Cluster, reactor
-from tests.processes import DEADLINE, program_beside, start_program, start_server
+from tests.processes import DEADLINE, TWISTD, program_beside, start_program, start_server
 
 
 class ClusterCase(TestCase):
@@ -250,12 +253,15 @@ class RefusingTests(ClusterCase):
 
     async def refusal(self, *options: str) -> str:
         """
-        The line with which it ends.
+        The line with which it ends: the last one.
         """
         server = start_server(self, *options, service="echochat-cluster")
         self.assertEqual(await server.end(), 1)
-        complaints = [line for line in server.output.decode().splitlines() if line.startswith("echochat: ")]
-        self.assertEqual(len(complaints), 1, server.output)
+        lines = server.output.decode().splitlines()
+        complaints = [line for line in lines if line.startswith("echochat: ")]
+        self.assertEqual(complaints, lines[-1:], server.output)
+        self.assertNotIn(b"Traceback", server.output)
+        self.assertNotIn(b"started again", server.output)
         return complaints[0]
 
     async def test_options(self) -> None:
@@ -280,11 +286,33 @@ class RefusingTests(ClusterCase):
         """
         What a process of it complains of is the cluster's own complaint.
         """
-        await self.begin()
-        said = await self.refusal(
-            "--data", self.short_folder(), "--workers", "1", "--listen", f"tcp:{self.cluster.port}:interface=127.0.0.1"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            said = await self.refusal("--data", self.short_folder(), "--workers", "1", "--listen", listen)
+        self.assertEqual(
+            said,
+            f"echochat: balancer: cannot listen on {listen}: Address already in use: "
+            "end what listens there, or name another port with --listen",
         )
-        self.assertIn("balancer: cannot listen on", said)
+
+    async def test_nobody_reads(self) -> None:
+        """
+        A cluster that cannot start ends, with all its processes, also where whoever read its output has gone.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            folder = self.short_folder()
+            options = ("--data", folder, "--workers", "1", "--listen", listen)
+            command = shlex.join([*TWISTD, "-n", "--pidfile=", "echochat-cluster", *options])
+            shell = start_program(self, "/bin/sh", "-c", f"{command} 2>&1 | head -n 1")
+            self.assertEqual(await shell.end(), 0, shell.output)
+        # Nobody has it any more.
+        Folder(folder).release()
+
+    async def test_a_worker_that_cannot_start(self) -> None:
+        """
+        ... and so is what a worker complains of.
+        """
         said = await self.refusal("--data", self.short_folder(), "--workers", "1", "--auth", "argon2:/nowhere/accounts")
         self.assertIn("w1: ", said)
 

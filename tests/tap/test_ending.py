@@ -18,6 +18,16 @@ from tests.net.lean.runs import SMALL
 from tests.net.peers import Peer
 from tests.processes import TWIST, TWISTD, Server, start_program, start_server
 
+_DEAF = """
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+os.dup2(writing, 2)
+"""
+"""
+Has a program write to a pipe that nobody reads.
+"""
+
 GOODBYE = b"/bye draining the server is going away: reconnect\r\n"
 
 
@@ -155,8 +165,8 @@ print("the reactor has ended")
         """
         code, output = await self.give_up("")
         self.assertEqual(code, 1)
-        self.assertIn(b"echochat: there is no more to do", output)
-        self.assertIn(b"the reactor has ended", output)
+        # What was said while it ended does not hide the reason.
+        self.assertEqual(output, b"the reactor has ended\nechochat: there is no more to do\n")
 
     async def test_twice(self) -> None:
         """
@@ -165,6 +175,13 @@ print("the reactor has ended")
         code, output = await self.give_up('give_up(reactor, "first")')
         self.assertEqual((code, output.count(b"echochat: ")), (1, 2))
         self.assertNotIn(b"Traceback", output)
+
+    async def test_nobody_reads(self) -> None:
+        """
+        Whoever read the output has gone, as in "2>&1 | head -5": it ends all the same, with the same exit code.
+        """
+        code, output = await self.give_up(f"import os\n{_DEAF}")
+        self.assertEqual((code, output), (1, b""))
 
     async def test_history_that_is_refused(self) -> None:
         """
