@@ -51,6 +51,10 @@ class OneConnection(Client):
         """
         self._encrypted = address.encrypted
         creds = address.read_credentials()
+        jwt = creds.jwt if creds is not None else None
+        if creds is not None and jwt is None:
+            # nats-py would ask for another package to say the same.
+            self._public_nkey = creds.public
         await self.connect(
             servers=[address.url(server)],
             name=name,
@@ -64,7 +68,7 @@ class OneConnection(Client):
             tls=address.ssl_context(),
             user=address.user,
             password=address.read_password(),
-            user_jwt_cb=(lambda: creds.jwt) if creds is not None else None,
+            user_jwt_cb=(lambda: jwt) if jwt is not None else None,
             signature_cb=creds.sign if creds is not None else None,
             pending_size=_PENDING,
         )

@@ -21,6 +21,8 @@ _SEED: Final = re.compile(_BLOCK % (b"USER NKEY SEED", b"USER NKEY SEED"))
 # Two bytes that tell what kind of seed it is, the seed, and two of a checksum
 # (https://github.com/nats-io/nkeys/blob/main/README.md).
 _SEED_LENGTH: Final = 2 + 32 + 2
+_SEED_OF_A_USER: Final = bytes([18 << 3 | 5, 0])
+_USER: Final = bytes([20 << 3])
 
 
 def read_secret_line(path: str) -> str:
@@ -37,18 +39,21 @@ def read_secret_line(path: str) -> str:
 
 class UserCredentials:
     """
-    A file with a user's JWT and the seed of its key, as ``nsc`` writes it.
+    A file with a user's JWT and the seed of its key, as ``nsc`` writes it; or with the seed alone, where the broker
+    knows the public key.
 
+    :ivar public: the public key, as the broker's configuration has it.
     :raises CredentialsRefused: it is not one.
     """
 
     def __init__(self, path: str) -> None:
         content = read_secret(path)
         jwt, seed = _JWT.search(content), _SEED.search(content)
-        if jwt is None or seed is None:
-            raise CredentialsRefused(f"{path} is not a credentials file: it has no JWT, or no seed")
-        self.jwt: bytes = jwt[1]
+        if seed is None or (jwt is None and b"JWT" in content):
+            raise CredentialsRefused(f"{path} is not a credentials file: it has no seed, or a JWT that is none")
+        self.jwt: bytes | None = jwt[1] if jwt is not None else None
         self._key = _private_key(path, seed[1])
+        self.public = _written(_USER, self._key.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
         return "<UserCredentials>"
@@ -58,6 +63,22 @@ class UserCredentials:
         What proves to the broker that we have the key.
         """
         return base64.b64encode(self._key.sign(nonce.encode()))
+
+
+def make_user_key() -> str:
+    """
+    Make a key for a user.
+
+    :return: what belongs in the file.
+    """
+    seed = _written(_SEED_OF_A_USER, Ed25519PrivateKey.generate().private_bytes_raw())
+    return f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+
+
+def _written(kind: bytes, key: bytes) -> str:
+    raw = kind + key
+    checked = raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")
+    return base64.b32encode(checked).decode().rstrip("=")
 
 
 def _private_key(path: str, seed: bytes) -> Ed25519PrivateKey:

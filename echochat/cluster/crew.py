@@ -10,12 +10,13 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 from txaio.tx import make_logger
@@ -26,11 +27,27 @@ Bytes of a line of a child that are logged as one.
 """
 
 _STAMP: Final = re.compile(
-    rb"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} )?(\[-\] |\[[A-Za-z_.]+#(?P<level>\w+)\] |\[\d+\] \[[A-Z]+\] )?"
+    rb"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} )?"
+    rb"(\[-\] |\[[A-Za-z_.]+#(?P<level>\w+)\] |\[\d+\] \[(?P<broker>[A-Z]+)\] )?"
 )
 """
 The time and the system with which a child's line begins: the cluster's log has its own.
 """
+
+_ROUTINE: Final = re.compile(
+    r"twistd \S+ \(.*\) starting up|reactor class: |\w+ starting on |\(\w+ Port .* Closed\)|Main loop terminated\.|"
+    r"Server Shut Down\."
+)
+"""
+What Twisted says in each child: with several of them it would hide what matters.
+"""
+
+_LEVELS: Final = {"warn": "warn", "error": "error", "critical": "error", "WRN": "warn", "ERR": "error", "FTL": "error"}
+"""
+Ours for those of Twisted and of the broker.
+"""
+
+_BROKERS_ROUTINE: Final = "INF"
 
 _COMPLAINT: Final = "echochat: "
 """
@@ -152,6 +169,7 @@ class Crew(ProcessMonitor):
         self.killTime = kill_after  # type: ignore[assignment]  # as above
         self._spawner = reactor
         self._children: dict[str, Child] = {}
+        self._hurries = False
         self.running = 1
 
     # Called by the cluster
@@ -196,16 +214,18 @@ class Crew(ProcessMonitor):
         if child.state is not State.STOPPING:
             self._enter(child, State.STOPPING)
             self.removeProcess(name)
+            if self._hurries:
+                self._tell_again(name)
         return ended
 
     def hurry(self) -> None:
         """
-        Tell those that stop a second time: they wait for nobody then.
+        Tell those that stop a second time, and those that are stopped later at once: they wait for nobody then.
         """
+        self._hurries = True
         for child in self._children.values():
-            protocol = self.protocols.get(child.name)
-            if child.state is State.STOPPING and protocol is not None and protocol.transport is not None:
-                protocol.transport.signalProcess("TERM")
+            if child.state is State.STOPPING:
+                self._tell_again(child.name)
 
     # Called by Twisted's part
 
@@ -241,9 +261,10 @@ class Crew(ProcessMonitor):
         if text.startswith(_COMPLAINT) and text.removeprefix(_COMPLAINT) in has_said:
             # Ours tell their log and whoever has started them.
             return
-        level = (stamp["level"] or b"").decode()
-        log = self.log.error if level in ("error", "critical") else self.log.warn if level == "warn" else self.log.info
-        log("[{child}] {line}", child=child.name, line=text)
+        said = (stamp["level"] or stamp["broker"] or b"").decode()
+        is_routine = said == _BROKERS_ROUTINE or (said not in _LEVELS and _ROUTINE.match(text) is not None)
+        level = "debug" if is_routine else _LEVELS.get(said, "info")
+        getattr(self.log, level)("[{child}] {line}", child=child.name, line=text)
         if child.state is State.STARTING and child.is_ready.search(line) is not None:
             self._enter(child, State.UP)
             if not child.ready.called:
@@ -279,6 +300,14 @@ class Crew(ProcessMonitor):
             how=how,
             seconds=max(0.0, self.restart[child.name].getTime() - self._clock.seconds()),
         )
+
+    def _tell_again(self, name: str) -> None:
+        transport = self.protocols[name].transport
+        if transport is not None:
+            # Another signal: a second one that is the same as the first may come before that was looked at, and is
+            # lost then.
+            with suppress(ProcessExitedAlready):
+                transport.signalProcess("INT")
 
     def _enter(self, child: Child, state: State) -> None:
         child.state, child.since = state, self._clock.seconds()

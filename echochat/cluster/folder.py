@@ -3,7 +3,7 @@ The folder of a cluster: who has it, what is in it.
 
 =====================  ==================================================================
 ``broker/``            the broker's store: all that there is to back up
-``password``           what servers and operators say to the broker; made once
+``key``                with which servers and operators are let in by the broker; made once
 ``run/``               sockets, and what the processes are started with; made at each start
 ``lock``               held by the cluster that runs
 =====================  ==================================================================
@@ -11,9 +11,11 @@ The folder of a cluster: who has it, what is in it.
 
 import fcntl
 import os
-import secrets
 from pathlib import Path
 from typing import Final
+
+from echochat.broker.credentials import UserCredentials, make_user_key
+from echochat.broker.errors import CredentialsRefused
 
 _LONGEST_SOCKET: Final = 107
 """
@@ -34,6 +36,7 @@ class Folder:
     The folder, for one cluster at a time.
 
     :param path: made, for this user alone, if it is not there.
+    :ivar public_key: what the broker knows of its key.
     :raises FolderRefused: it cannot be had.
     """
 
@@ -42,14 +45,24 @@ class Folder:
         room = _LONGEST_SOCKET - _LONGEST_NAME
         if len(os.fsencode(self.path)) > room:
             raise FolderRefused(f"the path {self.path} is too long for sockets in it: at most {room} bytes")
+        if not str(self.path).isprintable():
+            # Configuration files have it in them.
+            raise FolderRefused(f"the path {str(self.path)!r} is no text")
         try:
             for folder in (self.path, self.path / "run", self.path / "broker"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take()
-            self.password = self._read_password()
+            self.public_key = self._read_key()
         except OSError as error:
             raise FolderRefused(f"the folder {self.path} cannot be used: {error.strerror}") from None
+
+    @property
+    def key(self) -> Path:
+        """
+        Where the key is.
+        """
+        return self.path / "key"
 
     def run(self, name: str) -> Path:
         """
@@ -67,8 +80,11 @@ class Folder:
         unfinished = path.with_name(f"{name}.new")
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(contents)
+            file.flush()
+            # Else a power cut may leave the name with nothing behind it.
+            os.fsync(descriptor)
         unfinished.rename(path)
         return path
 
@@ -90,8 +106,10 @@ class Folder:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
-    def _read_password(self) -> str:
-        path = self.path / "password"
-        if not path.exists():
-            self.write("password", f"{secrets.token_urlsafe(32)}\n").rename(path)
-        return path.read_text().strip()
+    def _read_key(self) -> str:
+        try:
+            return UserCredentials(str(self.key)).public
+        except CredentialsRefused:
+            # It is not there, or spoilt. The broker is told of the one that there is at each start: any will do.
+            self.write("key", make_user_key()).rename(self.key)
+            return UserCredentials(str(self.key)).public

@@ -5,6 +5,7 @@ What each process of a cluster is started with.
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,8 +14,6 @@ from twisted.internet.endpoints import quoteStringArgument
 from echochat.cluster.folder import Folder
 from echochat.cluster.leash import command
 from echochat.cluster.settings import ClusterSettings
-
-USER: Final = "echochat"
 
 _TWISTD: Final = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=")
 
@@ -28,13 +27,15 @@ def broker_address(folder: Folder, port: int) -> str:
     """
     The broker that is run here, as a server's ``--history``.
     """
-    password = quote(str(folder.path / "password"))
-    return f"nats://127.0.0.1:{port}?user={USER}&password-file={password}&sync=always"
+    return f"nats://127.0.0.1:{port}?creds={quote(str(folder.key))}&sync=always"
 
 
 def broker_command(folder: Folder, program: str, port: int, longest_line: int) -> list[str]:
     """
     Write the broker's configuration.
+
+    It is told the public half of a key, and has nobody say a secret: while it is away anybody on this machine may
+    have its port.
 
     :return: what starts it.
     """
@@ -43,8 +44,8 @@ server_name: echochat
 listen: "127.0.0.1:{port}"
 logtime: false
 max_payload: {max(_PAYLOAD, longest_line + 65_536)}
-authorization {{ user: {USER}, password: {json.dumps(folder.password)} }}
-jetstream {{ store_dir: {json.dumps(str(folder.path / "broker"))}, sync_interval: always }}
+authorization {{ users: [ {{ nkey: {folder.public_key} }} ] }}
+jetstream {{ store_dir: {_quoted(str(folder.path / "broker"))}, sync_interval: always }}
 """
     return command([program, "--config", str(folder.write("broker.conf", contents))])
 
@@ -95,21 +96,34 @@ def worker_endpoint(folder: Folder, name: str) -> str:
     """
     Where a worker is given connections.
     """
-    return f"handoff:{quoteStringArgument(str(folder.run(f'{name}.sock')))}"
+    return f"handoff:{_argument(folder.run(f'{name}.sock'))}"
 
 
 def worker_control(folder: Folder, name: str) -> str:
     """
     Where a worker is operated.
     """
-    return f"unix:{folder.run(f'{name}.control')}"
+    return f"unix:{_argument(folder.run(f'{name}.control'))}"
 
 
 def balancer_control(folder: Folder) -> str:
     """
     Where the balancer is operated.
     """
-    return f"unix:{folder.run('balancer.control')}"
+    return f"unix:{_argument(folder.run('balancer.control'))}"
+
+
+def cluster_control(folder: Folder) -> str:
+    """
+    Where the cluster is operated.
+    """
+    return f"unix:{_argument(folder.run('control'))}"
+
+
+def _argument(path: Path) -> str:
+    # What comes before a = would be the name of an argument.
+    quoted: str = quoteStringArgument(str(path))
+    return quoted.replace("=", "\\=")
 
 
 def _toml(values: Mapping[str, Any]) -> str:
@@ -119,5 +133,11 @@ def _toml(values: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(_value, value))}]"
-    # Texts, numbers and truths are written alike in JSON and TOML, but for this one character.
-    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+    # Numbers and truths are written alike in JSON and TOML.
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    # As TOML and the broker read it. With JSON's own escapes TOML would be given halves of characters, and the broker
+    # what it does not know.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,8 +4,9 @@ A cluster's life: the broker, then the workers, then the balancer; and the other
 
 import errno
 import os
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from echochat.cluster.recipes import (
     balancer_control,
     broker_address,
     broker_command,
+    cluster_control,
     worker_command,
     worker_control,
 )
@@ -28,7 +30,7 @@ from echochat.cluster.rolling import Roll, RollFailed
 from echochat.cluster.settings import ClusterSettings
 from echochat.daemon.asking import NotAnswered, ask
 from echochat.daemon.control import ControlFactory
-from echochat.daemon.ports import Ports
+from echochat.daemon.ports import Ports, reachable
 
 READY: Final = 60.0
 """
@@ -39,6 +41,8 @@ PATIENCE: Final = 30.0
 """
 Seconds beyond the drain time after which a process that was told to stop is killed.
 """
+
+_LISTENING: Final = re.compile(r"listening on (\S+) port (\d+): balancer")
 
 BROKER: Final = "broker"
 BALANCER: Final = "balancer"
@@ -84,7 +88,7 @@ class ClusterService(Service):
     def startService(self) -> None:
         super().startService()
         if self._control is not None:
-            self._ports.listen_for_operators(f"unix:{self.folder.run('control')}", self._control)
+            self._ports.listen_for_operators(cluster_control(self.folder), self._control)
         self._beginning = Deferred.fromCoroutine(self._begin())
         self._beginning.addCallbacks(self._begun, self._cannot_begin)
 
@@ -232,9 +236,10 @@ class ClusterService(Service):
         balancer = self.crew.start(BALANCER, command, rb"listening on .*: balancer")
         await self._in_time(balancer)
         self.log.info(
-            "the cluster is ready: {workers} workers; how it is: echochat cluster status --data {data}",
+            "the cluster is ready: {workers} workers; how it is: echochat cluster status --data {data}{try_it}",
             workers=len(workers),
             data=self.settings.data,
+            try_it=_invitation(balancer.said),
         )
 
     def _in_time(self, child: Child) -> "Deferred[None]":
@@ -301,6 +306,18 @@ class ClusterService(Service):
         await crew.stop(BROKER)
         await self._ports.close()
         self.folder.release()
+
+
+def _invitation(said: Iterable[str]) -> str:
+    """
+    How one tries it, from what the balancer has said; nothing where it listens on UNIX sockets only.
+    """
+    for line in said:
+        found = _LISTENING.match(line)
+        if found is not None:
+            host, target = reachable(found[1], int(found[2]))
+            return f"; try it with: nc {host} {found[2]}, or: echochat chat {target}"
+    return ""
 
 
 def _patience(settings: ClusterSettings) -> float:

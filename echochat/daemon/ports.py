@@ -116,6 +116,16 @@ class Ports:
         return listening.addCallback(self._open.append)
 
 
+def reachable(host: str, port: int) -> tuple[str, str]:
+    """
+    Where one reaches what listens there, for people of this machine.
+
+    :return: the host, and host and port as one writes them together.
+    """
+    name = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    return name, f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
 def _why_deaf(endpoint: str, failure: Failure) -> str:
     error: object = failure.value
     if isinstance(error, CannotListenError):

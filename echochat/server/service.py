@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.daemon.control import ControlFactory
+from echochat.daemon.ports import reachable
 from echochat.daemon.serving import ServingService
 from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
@@ -78,12 +79,11 @@ class EchoChatService(ServingService):
         if host is None:
             self.log.info("listening on {endpoint}", endpoint=endpoint)
             return
-        reachable = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
-        target = f"[{reachable}]:{address.port}" if ":" in reachable else f"{reachable}:{address.port}"
+        name, target = reachable(host, address.port)
         if isinstance(port, TlsPort):
             try_it = f"openssl s_client -quiet -connect {target}, or: echochat chat --tls {target}"
         else:
-            try_it = f"nc {reachable} {address.port}, or: echochat chat {target}"
+            try_it = f"nc {name} {address.port}, or: echochat chat {target}"
         self.log.info(
             "listening on {host} port {port}: try it with: {try_it}", host=host, port=address.port, try_it=try_it
         )

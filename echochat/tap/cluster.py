@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import IService
+from twisted.cred import strcred
 
 from echochat.broker import CredentialsRefused, WrongAddress, parse_address
 from echochat.cluster.control import commands
@@ -18,6 +19,9 @@ from echochat.cluster.settings import SETTINGS, ClusterSettings, make_settings
 from echochat.daemon.control import ControlFactory
 from echochat.daemon.reloads import Reloads
 from echochat.daemon.settings import SettingError
+from echochat.identity.files import FileRefused
+from echochat.identity.rule_file import AccessRules
+from echochat.identity.tokens import Tokens
 from echochat.server.settings import SETTINGS as SERVER_SETTINGS
 from echochat.tap.ending import give_up, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, flags, parameters
@@ -83,6 +87,7 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     program = None if settings.broker is not None else _broker_program()
     tell_refusals_in_one_line()
+    _look_at_files(settings)
     try:
         folder = Folder(settings.data)
     except FolderRefused as error:
@@ -101,6 +106,25 @@ def makeService(options: Options) -> IService:
     service.serve_operators(ControlFactory(commands(service, reloads)))
     take_signals(reactor, service.hurry, reloads)
     return service
+
+
+def _look_at_files(settings: ClusterSettings) -> None:
+    """
+    End if there is a file that no worker would start with: it is known before anything is.
+    """
+    servers = dict(settings.servers)
+    for described in settings.auth:
+        try:
+            strcred.makeChecker(described)
+        except Exception as error:
+            # Whatever a plugin fails with. Behind its name there may be a password.
+            fail(f"--auth {described.partition(':')[0]}: {error}")
+    try:
+        if servers.get("tokens") is not None:
+            Tokens(servers["tokens"])
+        AccessRules(servers.get("rules"))
+    except FileRefused as error:
+        fail(str(error))
 
 
 def _broker_program() -> str:

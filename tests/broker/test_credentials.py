@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echochat.broker import Broker, parse_address
-from echochat.broker.credentials import UserCredentials, read_secret_line
+from echochat.broker.credentials import UserCredentials, make_user_key, read_secret_line
 from echochat.broker.errors import CredentialsRefused
 from echochat.history.parse import UnknownHistory, from_string
 from tests.broker.nats import Connections, Nats, connected, reactor
@@ -130,6 +130,7 @@ class FilesTests(SynchronousTestCase):
         """
         user = Identity("user")
         good = credentials(user, "a.b.c")
+        self.assertEqual(UserCredentials(written(self.mktemp(), good)).public, user.public)
         self.assertEqual(UserCredentials(written(self.mktemp(), good)).jwt, b"a.b.c")
         for content in (
             "x",
@@ -224,6 +225,24 @@ class LoginTests(TestCase):
         await refused
         written(path, "secret\n")
         await up
+
+    async def test_key(self) -> None:
+        """
+        A key of which the broker knows the public half: what is said to a broker, or to whoever took its port, does
+        not let anybody in.
+        """
+        path = written(self.mktemp(), make_user_key())
+        user = UserCredentials(path)
+        self.assertIsNone(user.jwt)
+        nats = await Nats(self, f"authorization {{ users: [ {{ nkey: {user.public} }} ] }}").start()
+        await connected(self, f"{nats.address}?creds={path}")
+        written(path, make_user_key())
+        broker, connections = Broker(reactor, parse_address(f"{nats.address}?creds={path}")), Connections()
+        broker.watch(connections)
+        self.addCleanup(broker.stop)
+        refused = connections.when("disconnected: authorization violation")
+        broker.start()
+        await refused
 
     async def test_credentials(self) -> None:
         """

@@ -313,8 +313,30 @@ class RefusingTests(ClusterCase):
         """
         ... and so is what a worker complains of.
         """
-        said = await self.refusal("--data", self.short_folder(), "--workers", "1", "--auth", "argon2:/nowhere/accounts")
-        self.assertIn("w1: ", said)
+        where = "nats://127.0.0.1:1/no.name"
+        said = await self.refusal("--data", self.short_folder(), "--workers", "1", "--broker", where)
+        self.assertIn("w1: 'no.name' is no name for a stream", said)
+
+    async def test_files(self) -> None:
+        """
+        A file that no worker would start with is told of before anything is started: there is no folder even.
+        """
+        broken = self.mktemp()
+        with open(broken, "w") as file:
+            file.write("this is no TOML")
+        broken = os.path.abspath(broken)
+        for options, told in (
+            (("--rules", broken), broken),
+            (("--rules", "/nowhere/rules"), "/nowhere/rules cannot be read"),
+            (("--tokens", "/nowhere/tokens"), "/nowhere/tokens cannot be read"),
+            (("--auth", "argon2:/nowhere/accounts"), "/nowhere/accounts cannot be read"),
+            (("--auth", "nonsense:secret"), "--auth nonsense: "),
+        ):
+            folder = self.mktemp()
+            said = await self.refusal("--data", folder, *options)
+            self.assertIn(told, said)
+            self.assertNotIn("secret", said)
+            self.assertFalse(os.path.exists(folder))
 
 
 class OperatingTests(ClusterCase):
@@ -344,4 +366,29 @@ class OperatingTests(ClusterCase):
         self.assertIn(b'"w1.2"', json.output)
         missing = start_program(self, echochat, "cluster", "status", "--data", self.mktemp())
         self.assertEqual(await missing.end(), 1)
-        self.assertIn(b"cannot be reached", missing.output)
+        self.assertIn(b"make cluster", missing.output)
+        self.assertEqual(missing.output.count(b"\n"), 1)
+
+    async def test_any_folder(self) -> None:
+        """
+        Whatever the folder is called: paths stand in endpoints, in TOML, and in the broker's configuration.
+        """
+        folder = os.path.join(self.short_folder(), "déjà:vu = \U0001f600 'a' \"b\"")
+        server = start_server(self, "--workers", "1", "--data", folder, service="echochat-cluster")
+        await server.until(rb"the cluster is ready")
+        echochat = program_beside("echochat")
+        assert echochat is not None
+        shown = start_program(self, echochat, "cluster", "status", "--data", folder)
+        self.assertEqual(await shown.end(), 0)
+        self.assertRegex(shown.output, rb"w1 +up .* available")
+        self.assertEqual(await server.stop(), 0)
+
+    async def test_what_is_said(self) -> None:
+        """
+        What each process says of itself as a matter of routine is not shown: the last line says how it can be tried.
+        """
+        await self.begin()
+        lines = self.cluster.server.output.decode().splitlines()
+        self.assertLess(len(lines), 20, lines)
+        self.assertIn(f"try it with: nc 127.0.0.1 {self.cluster.port}, or: echochat chat 127.0.0.1:", lines[-1])
+        self.assertNotIn("password", self.cluster.server.output.decode().lower())

@@ -5,6 +5,7 @@ Tests for :mod:`echochat.cluster.crew`.
 import errno
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.cluster.crew import Child, ChildFailed, Crew, State
@@ -103,6 +104,101 @@ class EndingTests(CrewCase):
         self.successResultOf(self.crew.stop("w1"))
         self.machine.advance(60)
         self.assertEqual(len(self.machine.all), 1)
+
+
+class HurryTests(CrewCase):
+    """
+    Whoever says it twice does not want to wait.
+    """
+
+    def test_those_that_stop(self) -> None:
+        """
+        They are told again, by another signal: the same one could be lost.
+        """
+        self.start()
+        self.machine.all[0].say("ready")
+        self.crew.hurry()
+        self.assertEqual(self.machine.all[0].signals, [])
+        stopped = self.crew.stop("w1")
+        self.assertEqual(self.machine.all[0].signals, ["TERM", "INT"])
+        self.machine.all[0].end()
+        self.successResultOf(stopped)
+
+    def test_those_that_are_stopped_later(self) -> None:
+        """
+        They are told twice at once; and one that has ended meanwhile does no harm.
+        """
+        for name in ("w1", "w2"):
+            self.start(name)
+        for process in self.machine.all:
+            process.say("ready")
+        first = self.crew.stop("w1")
+        self.crew.hurry()
+        self.assertEqual([process.signals for process in self.machine.all], [["TERM", "INT"], []])
+        self.machine.all[0].pid = None
+        self.crew.hurry()
+        self.machine.all[0].end()
+        second = self.crew.stop("w2")
+        self.assertEqual(self.machine.all[1].signals, ["TERM", "INT"])
+        self.machine.all[1].end()
+        for stopped in (first, second):
+            self.successResultOf(stopped)
+
+
+class SayingTests(CrewCase):
+    """
+    What children say is in the log, as far as it says something.
+    """
+
+    def said(self, *lines: str) -> list[tuple[str, str]]:
+        """
+        What the log has of these, and at which level.
+        """
+        self.start()
+        with capturedLogs() as log:
+            self.machine.all[0].say(*lines)
+        self.machine.all[0].say("ready")
+        self.stop()
+        return [(event["log_level"].name, event["line"]) for event in log]
+
+    def test_routine(self) -> None:
+        """
+        Not that Twisted has started and ended, nor what the broker tells of itself when nothing is wrong.
+        """
+        stamp = "2026-01-01T00:00:00+0000"
+        said = self.said(
+            f"{stamp} [twisted.scripts._twistd_unix.UnixAppLogger#info] twistd 26.10.0 (/x/python 3.11) starting up.",
+            f"{stamp} [twisted.scripts._twistd_unix.UnixAppLogger#info] reactor class: twisted.internet.E.",
+            f"{stamp} [-] ControlFactory starting on '/x'",
+            f"{stamp} [-] (UNIX Port /x Closed)",
+            f"{stamp} [twisted.internet.base#info] Main loop terminated.",
+            f"{stamp} [twisted.scripts._twistd_unix.UnixAppLogger#info] Server Shut Down.",
+            "[123] [INF] Starting nats-server",
+            f"{stamp} [echochat.server.service.EchoChatService#info] something else",
+            f"{stamp} [echochat.server.service.EchoChatService#warn] careful",
+            f"{stamp} [echochat.server.service.EchoChatService#critical] Server Shut Down.",
+            "[123] [WRN] the disk is slow",
+            "[123] [ERR] the disk is full",
+            "[123] [FTL] the end",
+        )
+        self.assertEqual(
+            said,
+            [
+                ("info", "something else"),
+                ("warn", "careful"),
+                ("error", "Server Shut Down."),
+                ("warn", "the disk is slow"),
+                ("error", "the disk is full"),
+                ("error", "the end"),
+            ],
+        )
+
+    def test_twice(self) -> None:
+        """
+        Why one of ours ends it tells its log and standard error: it is in the cluster's log once.
+        """
+        said = self.said("no such file", "echochat: no such file", "echochat: another thing")
+        self.assertEqual([line for _, line in said], ["no such file", "echochat: another thing"])
 
 
 class NotStartedTests(CrewCase):

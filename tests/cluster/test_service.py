@@ -17,6 +17,7 @@ from echochat.cluster.folder import Folder
 from echochat.cluster.rolling import RollFailed
 from echochat.cluster.service import PATIENCE, ClusterService
 from echochat.cluster.settings import ClusterSettings
+from echochat.daemon.asking import NotAnswered
 from echochat.daemon.reloads import Reloads
 from echochat.wire.commands import CommandError, parse_command
 from tests.cluster.doubles import Machine, Process
@@ -245,6 +246,27 @@ class StatusTests(ServiceCase):
     """
     What operators are shown.
     """
+
+    def test_one_that_hangs(self) -> None:
+        """
+        All are asked at once: the time that one takes is not added to the others'.
+        """
+        self.begin()
+        answers: list[Deferred[tuple[list[str], str]]] = []
+
+        def ask(*arguments: object) -> Deferred[tuple[list[str], str]]:
+            answers.append(Deferred())
+            return answers[-1]
+
+        self.patch(module, "ask", ask)
+        told = self.perform("status")
+        self.assertEqual(len(answers), 2)
+        answers[1].callback((["history: available", "connections: 3"], ""))
+        self.assertNoResult(told)
+        answers[0].errback(NotAnswered("no answer within 5 s"))
+        answer = self.successResultOf(told)
+        self.assertIn(b'"connections": 3', answer)
+        self.assertIn(b"no answer within 5 s", answer)
 
     def test_no_password(self) -> None:
         """

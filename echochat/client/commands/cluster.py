@@ -89,9 +89,18 @@ def reload(data: str) -> None:
 
 
 def _ask(data: str, verb: str) -> tuple[list[str], str]:
+    control = os.path.join(data, "run", "control")
     try:
-        return ask(f"unix:{os.path.join(data, 'run', 'control')}", f"/{verb}")
+        return ask(f"unix:{control}", f"/{verb}")
     except OperationFailed as error:
+        if isinstance(error.__context__, FileNotFoundError | ConnectionRefusedError):
+            refuse(
+                OperationFailed(
+                    f"no cluster runs on the folder {data}: --data names another one; "
+                    "make cluster, or twistd -n echochat-cluster, starts one",
+                    [],
+                )
+            )
         refuse(error)
 
 
