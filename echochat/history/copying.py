@@ -2,9 +2,13 @@
 Copying one history into another, of whatever kind they are.
 
 Events are taken in the order of their positions, over all topics, and stored in pieces, one after the other: what is in
-the copy is always the beginning of every topic. So a copy that was interrupted needs no notes: the next one compares
-what both hold of a topic and goes on where they part. A file with notes was rejected, because it is written before or
-after the events and so is wrong after a crash at the wrong moment; so were labels, which are forgotten after minutes.
+the copy is always the beginning of every topic. A target that refuses an event in the middle of a piece, and takes what
+follows it, would break that. What it refuses for good is what is too long for it, so long events are a piece of their
+own; what it refuses for the moment is so rare that such a copy is given up, and said to be spoilt.
+
+So a copy that was interrupted needs no notes: the next one compares what both hold of a topic and goes on where they
+part. A file with notes was rejected, because it is written before or after the events and so is wrong after a crash at
+the wrong moment; so were labels, which are forgotten after minutes.
 """
 
 from collections import deque
@@ -16,11 +20,16 @@ from typing import Final
 from echochat.history.alignment import already_there, digest
 from echochat.history.errors import HistoryCorrupt
 from echochat.history.interface import IHistory, IRestoringHistory
-from echochat.history.records import Draft, Event
+from echochat.history.records import Draft, Event, Stored
 
 PIECE: Final = 1_000
 """
 Events that are stored at once.
+"""
+
+LONG: Final = 16_384
+"""
+Characters from which on an event is stored by itself: brokers take at least a megabyte unless they are told otherwise.
 """
 
 PAGE: Final = 500
@@ -41,6 +50,13 @@ class OtherEvents(Exception):
 class NotStored(Exception):
     """
     The target refused an event. The first argument says which, and why.
+    """
+
+
+class Spoilt(Exception):
+    """
+    The target refused an event and has later ones of the same topic: nothing can be put between them. The first
+    argument says which, and why.
     """
 
 
@@ -126,6 +142,7 @@ class Copying:
 
         :raises OtherEvents: nothing was copied.
         :raises NotStored: what was copied before stays; so it does with HistoryUnavailable.
+        :raises Spoilt: the copy is of no use.
         """
         state = self.state
         names = [topic.topic for topic in await self._source.topics() if topic.head > topic.floor]
@@ -148,12 +165,15 @@ class Copying:
             index = heappop(waiting)[1]
             topic = topics[index]
             event = topic.events.popleft()
+            if len(event.text) >= LONG and piece:
+                await self._store(piece)
+                piece, size = [], 0
             piece.append(event)
             size += len(event.text)
             await topic.fill()
             if topic.events:
                 heappush(waiting, (topic.events[0].position, index))
-            if len(piece) >= PIECE or size >= PAGE_BYTES or not waiting:
+            if len(piece) >= PIECE or size >= PAGE_BYTES or len(event.text) >= LONG or not waiting:
                 await self._store(piece)
                 piece, size = [], 0
         return state
@@ -193,8 +213,25 @@ class Copying:
             stored = await self._target.append(
                 [Draft(each.topic, each.name, each.text, None, each.time) for each in events]
             )
-        for index, why in stored.refused.items():
-            raise NotStored(f"{events[index].topic} {events[index].position}: {why}")
+        if stored.refused:
+            raise _why_not(events, stored)
         self.state.copied += len(events)
         self.state.reached = events[-1].position
         self._told()
+
+
+def _why_not(events: Sequence[Event], stored: Stored) -> NotStored | Spoilt:
+    """
+    What to say of a piece of which the target did not take everything.
+    """
+    first: dict[str, int] = {}
+    for index in sorted(stored.refused):
+        first.setdefault(events[index].topic, index)
+
+    def told(index: int) -> str:
+        return f"{events[index].topic} {events[index].position}: {stored.refused[index]}"
+
+    for index, event in enumerate(events):
+        if index not in stored.refused and first.get(event.topic, index) < index:
+            return Spoilt(told(first[event.topic]))
+    return NotStored(told(min(stored.refused)))

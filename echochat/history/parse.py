@@ -3,6 +3,7 @@ From what an operator writes (``--history sqlite:PATH``) to a history: the one p
 """
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from echochat.history.memory import MemoryHistory
 from echochat.history.records import Deduplication, Retention
 from echochat.history.sqlite.history import SQLiteHistory
 from echochat.history.sqlite.settings import Settings
+
+_LOGIN: Final = re.compile(r"\A([a-z]+://).*@", re.IGNORECASE | re.DOTALL)
 
 
 class UnknownHistory(ValueError):
@@ -41,8 +44,17 @@ def from_string(
         return _jetstream(description, reactor, retention, deduplication, replicas)
     make = _KINDS.get(kind) if colon else None
     if make is None:
-        raise UnknownHistory(f"{description!r} is not a history: write 'sqlite:PATH', 'nats://HOST:PORT' or 'memory:'")
+        raise UnknownHistory(
+            f"{shown(description)!r} is not a history: write 'sqlite:PATH', 'nats://HOST:PORT' or 'memory:'"
+        )
     return make(rest, reactor, retention, deduplication)
+
+
+def shown(description: str) -> str:
+    """
+    A description as it may be printed: without what stands before an @, where a password may be.
+    """
+    return _LOGIN.sub(r"\1", description)
 
 
 def _memory(rest: str, reactor: Any, retention: Retention, deduplication: Deduplication) -> IHistory:

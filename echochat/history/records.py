@@ -106,7 +106,8 @@ class Retention:
 
 EVERYTHING: Final = Retention(age=1e10, size=1 << 50, events=1_000_000_000)
 """
-Nothing is to be removed: by who only reads a history. What is kept under bounds of its own stays as it is.
+Nothing is to be removed: by who only reads a history. What is kept under bounds of its own stays as it is, and a stream
+that is not there is not made.
 """
 
 

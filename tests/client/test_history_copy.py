@@ -9,7 +9,8 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from tests.broker.nats import Nats
+from echochat.history.jetstream.api import ask
+from tests.broker.nats import Nats, connected
 from tests.client.processes import Program
 from tests.client.test_topics import TopicTestCase
 from tests.processes import start_server
@@ -90,8 +91,14 @@ class HistoryCopyTests(TopicTestCase):
         program = await self.copy(f"sqlite:{missing}", source, 1)
         self.assertIn(b"does not exist", program.errors)
         self.assertFalse(os.path.exists(missing))
-        program = await self.copy(source, source, 2)
-        self.assertIn(b"into itself", program.errors)
+        os.symlink(first, other)
+        for same in (source, f"sqlite:{os.path.relpath(first)}", f"sqlite-unsafe:{first}", f"sqlite:{other}"):
+            program = await self.copy(source, same, 2)
+            self.assertIn(b"into itself", program.errors)
+        os.remove(other)
+        for memory in ((source, "memory:"), ("memory:", source)):
+            program = await self.copy(*memory, 2)
+            self.assertIn(b"a history in memory ends with this command", program.errors)
         program = await self.copy(source, "nothing", 1)
         self.assertIn(b"is not a history", program.errors)
         await self.copy(source, f"sqlite:{other}")
@@ -105,6 +112,24 @@ class HistoryCopyTests(TopicTestCase):
         self.assertIn(b"has other events of lobby", program.errors)
         self.assertEqual(len(program.errors.splitlines()), 1)
         self.assertTrue(os.path.exists(first))
+
+    async def test_a_broker_without_it(self) -> None:
+        """
+        A source that is not there is not made; and a password is not shown.
+        """
+        nats = await Nats(self).start()
+        self.port = 1
+        target = os.path.abspath(self.mktemp())
+        where = nats.address.replace("//", "//me:secret@") + "/elsewhere"
+        program = await self.copy(where, f"sqlite:{target}", 1)
+        self.assertEqual(
+            program.errors.decode(), f"echochat: {nats.address}/elsewhere: the broker has no stream elsewhere\n"
+        )
+        broker, _ = await connected(self, nats.address)
+        self.assertEqual((await ask(broker, "STREAM.NAMES"))["streams"], None)
+        program = await self.copy(where, f"{nats.address},other:1/elsewhere", 2)
+        self.assertIn(b"into itself", program.errors)
+        self.assertNotIn(b"secret", program.errors)
 
     async def test_to_a_broker_and_back(self) -> None:
         """
@@ -127,7 +152,8 @@ class HistoryCopyTests(TopicTestCase):
         program = await self.copy(source, nats.address)
         self.assertIn(b"copied 0 events", program.output)
         self.assertIn(b"3,001 were there already", program.output)
-        program = await self.copy(nats.address, back)
+        program = await self.copy(nats.address.replace("//", "//me:secret@"), back)
+        self.assertNotIn(b"secret", program.output + program.errors)
         self.assertIn(b"copied 3,001 events of 2 topics", program.output)
         self.history, listen = back.removeprefix("sqlite:"), f"tcp:{self.port}:interface=127.0.0.1"
         self.server = start_server(self, "--history", back, "--listen", listen)

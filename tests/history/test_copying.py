@@ -4,14 +4,14 @@ Tests for :mod:`echochat.history.copying`.
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import TestCase
 
 from echochat.history import Draft, HistoryUnavailable, IHistory, Stored, copying
-from echochat.history.copying import PIECE, Copying, OtherEvents
+from echochat.history.copying import LONG, PIECE, Copying, NotStored, OtherEvents, Spoilt
 from echochat.history.memory import MemoryBounds, MemoryHistory
 from echochat.history.records import Event
 from echochat.history.sqlite.history import SQLiteHistory
@@ -185,6 +185,74 @@ class CopyingTests(_Histories):
         self.patch(copying, "BUFFERED", 600)
         await Copying(source, target).run()
         self.assertEqual(await all_events(target), await all_events(source))
+
+
+class RefusedTests(_Histories):
+    """
+    A target that does not take every event.
+    """
+
+    async def copy(self, texts: Sequence[str], refuses: Callable[[str], bool]) -> tuple[SQLiteHistory, MemoryHistory]:
+        """
+        Publish these in a topic, and get ready to copy them into a history that refuses some.
+        """
+        source = await self.make("source")
+        target = MemoryHistory(reactor, MemoryBounds(events=10_000))
+        self.addCleanup(target.close)
+        await target.open(Recorder())
+        await source.append([draft(text, time=number) for number, text in enumerate(texts)])
+        append = target.append
+
+        async def take(drafts: Sequence[Draft]) -> Stored:
+            """
+            As a broker does: what is refused is passed over.
+            """
+            taken = [each for each in drafts if not refuses(each.text)]
+            if taken:
+                await append(taken)
+            why = HistoryUnavailable("it is too long")
+            return Stored([0] * len(drafts), [], {i: why for i, each in enumerate(drafts) if refuses(each.text)})
+
+        self.patch(target, "append", lambda drafts: Deferred.fromCoroutine(take(drafts)))
+        return source, target
+
+    async def test_too_long(self) -> None:
+        """
+        Nothing that follows is stored before an event that is too long: when the target takes longer ones, a second
+        copy completes the first one.
+        """
+        longest = LONG
+        texts = ["one", "two", "x" * (LONG + 1), "four", "five"]
+        source, target = await self.copy(texts, lambda text: len(text) > longest)
+        with self.assertRaises(NotStored) as caught:
+            await Copying(source, target).run()
+        self.assertEqual(str(caught.exception), "lobby 3: it is too long")
+        self.assertEqual([event.text for event in await all_events(target)], texts[:2])
+        longest = 2 * LONG
+        copy = await Copying(source, target).run()
+        self.assertEqual((copy.found, copy.copied), (2, 3))
+        self.assertEqual(contents(await all_events(target)), contents(await all_events(source)))
+
+    async def test_in_the_middle_of_a_piece(self) -> None:
+        """
+        One that cannot be foreseen leaves a copy that is of no use, and that is what is said.
+        """
+        source, target = await self.copy(["one", "two", "three"], lambda text: text == "two")
+        with self.assertRaises(Spoilt) as caught:
+            await Copying(source, target).run()
+        self.assertEqual(str(caught.exception), "lobby 2: it is too long")
+
+    async def test_at_the_end_of_a_piece(self) -> None:
+        """
+        Where nothing of the topic follows, the copy can be gone on with.
+        """
+        refused = {"two", "three"}
+        source, target = await self.copy(["one", "two", "three"], lambda text: text in refused)
+        with self.assertRaises(NotStored) as caught:
+            await Copying(source, target).run()
+        self.assertEqual(str(caught.exception), "lobby 2: it is too long")
+        refused.clear()
+        self.assertEqual((await Copying(source, target).run()).copied, 2)
 
 
 class RestoreTests(_Histories):

@@ -4,7 +4,8 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import click
 from twisted.internet.defer import Deferred, TimeoutError
@@ -13,14 +14,17 @@ from echochat.client.harmless import harmless
 from echochat.client.progress import CopyProgress
 from echochat.client.running import CommandFailed, run_command
 from echochat.history import Draft, HistoryRefused, HistoryUnavailable, IHistory, Retention
-from echochat.history.copying import Copy, Copying, NotStored, OtherEvents
-from echochat.history.parse import UnknownHistory, from_string
+from echochat.history.copying import Copy, Copying, NotStored, OtherEvents, Spoilt
+from echochat.history.parse import UnknownHistory, from_string, shown
 from echochat.history.records import EVERYTHING
 
 PATIENCE = 10.0
 """
 Seconds in which a history has to become available.
 """
+
+_FILES: Final = ("sqlite", "sqlite-unsafe")
+_BROKERS: Final = ("nats", "tls")
 
 
 @click.command("copy")
@@ -41,14 +45,42 @@ def command(source: str, target: str, retain_age: float, retain_size: int, retai
 
     The exit code is 0 when everything was copied.
     """
-    if source == target:
-        raise click.UsageError("a history cannot be copied into itself")
+    for name in (source, target):
+        if name.partition(":")[0] == "memory":
+            raise click.UsageError("a history in memory ends with this command: name a file or a broker")
+    if is_same(source, target):
+        raise click.UsageError(
+            f"{shown(source)} and {shown(target)} are the same: a history cannot be copied into itself"
+        )
     kind, _, path = source.partition(":")
-    if kind == "sqlite" and not os.path.isfile(path):
+    if kind in _FILES and not os.path.isfile(path):
         # It would be made, and be empty.
         raise click.ClickException(f"{path} does not exist, or is not a file")
     retention = Retention(retain_age, retain_size, retain_events)
     run_command(lambda reactor: _copy(reactor, source, target, retention, replicas))
+
+
+def is_same(source: str, target: str) -> bool:
+    """
+    Whether two histories are one, as far as what was written tells, and the file system.
+    """
+    first, second = source.partition(":"), target.partition(":")
+    if first[0] in _FILES and second[0] in _FILES:
+        with suppress(OSError):
+            return os.path.samefile(first[2], second[2])
+        return os.path.realpath(first[2]) == os.path.realpath(second[2])
+    if first[0] in _BROKERS and second[0] in _BROKERS:
+        # Here: who copies files needs no NATS.
+        from echochat.broker import WrongAddress, parse_address
+        from echochat.history.jetstream.settings import DEFAULT_NAME
+
+        try:
+            one, other = parse_address(source), parse_address(target)
+        except WrongAddress:
+            return False
+        has_shared = not set(one.servers).isdisjoint(other.servers)
+        return has_shared and (one.name or DEFAULT_NAME) == (other.name or DEFAULT_NAME)
+    return source == target
 
 
 class _Available:
@@ -102,9 +134,9 @@ async def _copy(reactor: Any, source: str, target: str, retention: Retention, re
         for name, kept in ((source, EVERYTHING), (target, retention)):
             history = from_string(name, reactor, kept, replicas=replicas)
             receiver = _Available()
-            await history.open(receiver)
             histories.append(history)
-            await receiver.wait(reactor, history, name)
+            await history.open(receiver)
+            await receiver.wait(reactor, history, shown(name))
         copying = Copying(histories[0], histories[1])
         progress = CopyProgress(
             reactor,
@@ -119,8 +151,10 @@ async def _copy(reactor: Any, source: str, target: str, retention: Retention, re
         raise CommandFailed(str(error)) from error
     except OtherEvents as error:
         raise CommandFailed(
-            f"{target} has other events of {error} than {source}: copy into an empty history"
+            f"{shown(target)} has other events of {error} than {shown(source)}: copy into an empty history"
         ) from error
+    except Spoilt as error:
+        raise CommandFailed(f"{shown(target)} lacks an event now: copy into an empty history: {error}") from error
     except (HistoryUnavailable, NotStored) as error:
         raise CommandFailed(f"not everything was copied, run it again to go on: {error}") from error
     finally:
@@ -133,7 +167,8 @@ def _tell(copy: Copy, source: str, target: str) -> None:
     before = f", {copy.found:,} were there already" if copy.found else ""
     positions = "with their positions" if copy.keeps_positions else "with new positions"
     click.echo(
-        f"copied {copy.copied:,} events of {copy.topics:,} topics from {source} to {target}, {positions}{before}"
+        f"copied {copy.copied:,} events of {copy.topics:,} topics from {shown(source)} to {shown(target)}, "
+        f"{positions}{before}"
     )
     for problem in copy.damaged:
         click.echo(f"echochat: not copied, because it is damaged: {harmless(problem)}", err=True)

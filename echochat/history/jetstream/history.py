@@ -18,7 +18,7 @@ from txaio.tx import make_logger
 from zope.interface import implementer
 
 from echochat.broker import Broker, BrokerUnavailable
-from echochat.history.errors import HistoryBusy, HistoryUnavailable
+from echochat.history.errors import HistoryBusy, HistoryRefused, HistoryUnavailable
 from echochat.history.interface import IHistory, Receiver
 from echochat.history.jetstream.api import JetStreamError
 from echochat.history.jetstream.consumer import Consumer
@@ -27,7 +27,7 @@ from echochat.history.jetstream.publishing import Publisher
 from echochat.history.jetstream.reading import Reader
 from echochat.history.jetstream.recovery import Recovery
 from echochat.history.jetstream.settings import Settings
-from echochat.history.jetstream.stream import Found, Stream, StreamChanged, StreamRefused
+from echochat.history.jetstream.stream import Found, NoStream, Stream, StreamChanged, StreamRefused
 from echochat.history.jetstream.topics import Lists
 from echochat.history.records import Draft, Page, Status, Stored, TopicState
 
@@ -256,6 +256,9 @@ class JetStreamHistory:
         if not failure.check(StreamRefused, BrokerUnavailable, JetStreamError):
             self.log.failure("the stream {name} could not be prepared", failure=failure, name=self._name)
         why = failure.getErrorMessage()
+        if failure.check(NoStream) and not self._opening.called:
+            self._opening.errback(HistoryRefused(f"{self.broker.address}: {why}"))
+            return
         if why != self._told:
             # Attempts go on for ever; each reason is told once.
             self._told = why

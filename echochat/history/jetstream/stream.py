@@ -33,6 +33,12 @@ class StreamRefused(Exception):
     """
 
 
+class NoStream(StreamRefused):
+    """
+    There is none, and whoever only reads makes none.
+    """
+
+
 class StreamChanged(Exception):
     """
     The stream is not the one that it was, or has lost its last events.
@@ -85,11 +91,14 @@ class Stream:
         Make the stream if it is not there, and have it kept as the settings say.
 
         :raises StreamRefused: that is not possible.
+        :raises NoStream: it is not there, and is only to be read.
         :raises BrokerUnavailable: the broker does not answer.
         """
         self._require_version()
         try:
             info = await self._info()
+            if info is None and self._settings.retention == EVERYTHING:
+                raise NoStream(f"the broker has no stream {self._settings.name}")
             if info is None:
                 info = await self._create()
             self._require_ours(info["config"])
