@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from echochat.client.core import News
 from echochat.client.protocol import Client
 from echochat.cluster.folder import Folder
+from echochat.daemon.asking import NotAnswered
 from echochat.wire.answers import Drain
 from tests.cluster.running import Cluster, reactor
 from tests.processes import DEADLINE, TWISTD, program_beside, start_program, start_server
@@ -226,6 +227,25 @@ class RollingTests(ClusterCase):
             self.assertEqual(after[name]["pid"], before[name]["pid"])
         newcomer = await self.cluster.client()
         self.assertEqual(await newcomer.echo("hello"), "HELLO")
+
+    async def test_reload(self) -> None:
+        """
+        What was changed is in use by all workers when they are replaced; what needs a restart is named.
+        """
+        config = os.path.abspath(self.mktemp())
+        with open(config, "w") as file:
+            file.write("max-line = 1000\n")
+        await self.begin("--config", config)
+        with open(config, "w") as file:
+            file.write('max-line = 2000\nstatus = "tcp:0"\n')
+        error = await self.assertFailure(self.cluster.tell("/reload"), NotAnswered)
+        self.assertIn("1 of 1 kept as they were", str(error))
+        await self.cluster.server.until(rb"status can only change with a restart; the workers are replaced")
+        await self.cluster.server.until(rb"rolled: 2 of 2 workers replaced")
+        client = await self.cluster.client()
+        self.assertEqual(await client.echo("x" * 1_500), "X" * 1_500)
+        for name in ("w1.2", "w2.2"):
+            self.assertIn("max-line = 2000", (self.cluster.folder / "run" / f"{name}.toml").read_text())
 
     async def test_one_that_cannot_start(self) -> None:
         """

@@ -27,7 +27,7 @@ def refuse(error: OperationFailed) -> NoReturn:
     Print what came before a refusal and why it was one, and exit.
     """
     for item in error.args[1]:
-        click.echo(item)
+        click.echo(harmless(item))
     click.echo(f"echochat: {harmless(error.args[0])}", err=True)
     sys.exit(1)
 
@@ -39,7 +39,7 @@ def _simple(verb: str, done: Callable[[str], str]) -> Callable[[str, str], None]
         except OperationFailed as error:
             refuse(error)
         for item in items:
-            click.echo(item)
+            click.echo(harmless(item))
         click.echo(done(rest))
 
     return run
@@ -66,7 +66,7 @@ def status(control: str, as_json: bool) -> None:
         return
     width = max(map(len, values), default=0)
     for name, value in values.items():
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(harmless(f"{name:<{width}}  {value}"))
 
 
 def _number(value: str) -> Any:
