@@ -4,6 +4,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -97,7 +98,8 @@ def makeService(options: Options) -> IService:
 
     def reload() -> None:
         changed = options.read_settings()
-        service.change(changed)
+        # Else the balancer, which is told of them with each worker, would refuse them, and the worker with them.
+        service.change(replace(changed, **{name: getattr(settings, name) for name in _FIXED}))
         fixed = [name for name in _FIXED if getattr(changed, name) != getattr(settings, name)]
         if fixed:
             raise SettingError(f"{', '.join(fixed)} can only change with a restart; the workers are replaced")
