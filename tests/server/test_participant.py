@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Draft
-from echochat.server import looking_back
+from echochat.server import listing, looking_back
 from tests.server.room import Client, Room
 from tests.server.scripted import ScriptedHistory
 
@@ -391,6 +391,18 @@ class QuestionTests(ParticipantTests):
             self.say(line)
             self.history.answer()
             self.assertTrue(self.client.news()[-1].startswith("/ok#x "))
+
+    def test_too_many_followers(self) -> None:
+        """
+        Of a topic that more follow than can be listed, it is told how many they are.
+        """
+        self.patch(listing, "MOST_LISTED", 1)
+        self.history.prompt = True
+        self.say("/sub lobby\n/who#x lobby")
+        self.assertEqual(self.client.news()[1:], ["/here#x lobby guest-1", "/ok#x who lobby 1"])
+        self.say("/sub lobby", self.room.connect())
+        self.say("/who#x lobby")
+        self.assertEqual(self.client.news(), ["/err#x too-many 2 follow it: 1 can be listed"])
 
     def test_connection_fails(self) -> None:
         """
