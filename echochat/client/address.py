@@ -39,6 +39,13 @@ class ServerAddress:
     usual_port: bool = False
     files: "ClientFiles | None" = None
 
+    @property
+    def is_plain(self) -> bool:
+        """
+        Whether it is asked for without TLS, and could be with it.
+        """
+        return self.files is None and not isinstance(self.target, str)
+
     def encrypted(self, files: "ClientFiles") -> "ServerAddress":
         """
         The same server over TLS, on the usual port for that if none was told.

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from echochat.client.core import News
 from echochat.client.credentials import Credentials
 from echochat.client.heartbeat import Heartbeat
-from echochat.client.outcomes import Disconnected, Refused
+from echochat.client.outcomes import Disconnected, Moved, Refused
 from echochat.client.protocol import Client, connect
 from echochat.client.publisher import FOR_THE_MOMENT
 from echochat.wire.answers import Drain
@@ -134,6 +134,7 @@ class Keeper:
         self._moving: IDelayedCall | None = None
         self._stopped: Stopped | None = None
         self._no_room: Refused | None = None
+        self._moved: Moved | None = None
         self._leaving = False
 
     async def run(self) -> None:
@@ -150,8 +151,8 @@ class Keeper:
             else:
                 end = await self._serve(client)
                 # That we hung up is not why.
-                why = self._no_room or end
-                self._no_room = None
+                why = self._no_room or self._moved or end
+                self._no_room = self._moved = None
             if self._wanted:
                 delay = self._backoff.next_delay()
                 self._on_status(Reconnecting(why, delay))
@@ -250,4 +251,5 @@ class Keeper:
     def _move(self) -> None:
         self._moving = None
         if self._client is not None:
+            self._moved = Moved("the server asked its clients to reconnect")
             self._client.close()

@@ -31,6 +31,18 @@ class Disconnected(Exception):
         self.bye = bye
 
 
+class Silent(Disconnected):
+    """
+    The server closed without having said a word: it may be no echochat server, or want TLS.
+    """
+
+
+class Moved(Disconnected):
+    """
+    The connection was left because the server had asked for it (``/drain``).
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from echochat.client.address import ServerAddress
 from echochat.client.core import encode_command
 from echochat.client.credentials import Credentials
+from echochat.client.reasons import WANTS_TLS, why_not_reached, with_hint
 from echochat.client.relay import Incoming, Outgoing, SigningIn, harmless_block
 from echochat.client.running import CommandFailed, OutputClosed
 from echochat.client.standard import InputStream, OutputStream
@@ -28,7 +29,7 @@ class Relay(Protocol):
     """
     Standard input to the server, and the server's answers to standard output.
 
-    :param name: the server's, for messages to a person.
+    :param server: for messages to a person.
     :param shown: whether the output is a terminal, on which what others wrote must not act.
     :param credentials: what is shown to the server first; nothing of the input is sent before it is accepted.
     """
@@ -38,13 +39,13 @@ class Relay(Protocol):
     def __init__(
         self,
         reactor: Any,
-        name: str,
+        server: ServerAddress,
         *,
         shown: bool,
         credentials: Credentials | None = None,
         descriptors: tuple[int, int] = (0, 1),
     ) -> None:
-        self._name = name
+        self._server = server
         self._shown = shown
         self._credentials = credentials
         self._signing_in = SigningIn()
@@ -53,6 +54,8 @@ class Relay(Protocol):
         self._input = InputStream(reactor, descriptors[0], self._read, self._input_ended)
         self._output = OutputStream(reactor, descriptors[1], self._output_broken)
         self._half_closed = False
+        # Until the server has said something.
+        self._may_want_tls = server.is_plain
         self.finished: Deferred[None] = Deferred()
         """
         Fires when everything has been answered and written; fails with what the user is to be told.
@@ -68,6 +71,7 @@ class Relay(Protocol):
             self.transport.write(encode_command(self._credentials.verb, *self._credentials.arguments).line)
 
     def dataReceived(self, data: bytes) -> None:
+        self._may_want_tls = False
         if self._credentials is not None and not self._signing_in.answered:
             data = self._signing_in.feed(data)
             if self._signing_in.refusal is not None:
@@ -125,17 +129,20 @@ class Relay(Protocol):
             self.finished.errback(OutputClosed())
             return
         if self._signing_in.refusal is not None:
-            self.finished.errback(CommandFailed(f"{self._name}: {self._signing_in.refusal.replace(' ', ': ', 1)}"))
+            self.finished.errback(
+                CommandFailed(f"{self._server.name}: {self._signing_in.refusal.replace(' ', ': ', 1)}")
+            )
             return
         missing = self._outgoing.expected - self._incoming.replies
         if self._half_closed and missing <= 0:
             self.finished.callback(None)
         elif self._incoming.bye is not None:
-            self.finished.errback(CommandFailed(f"{self._name} closed the connection: {self._incoming.bye}"))
+            self.finished.errback(CommandFailed(f"{self._server.name} closed the connection: {self._incoming.bye}"))
         elif reason.check(ConnectionDone) is None:
-            self.finished.errback(CommandFailed(f"lost {self._name}: {reason.getErrorMessage()}"))
+            self.finished.errback(CommandFailed(f"lost {self._server.name}: {with_hint(reason.value, self._server)}"))
         else:
-            self.finished.errback(CommandFailed(f"{self._name} closed the connection{_tell_missing(missing)}"))
+            what = f"{self._server.name} closed the connection{_tell_missing(missing)}"
+            self.finished.errback(CommandFailed(f"{what}: {WANTS_TLS}" if self._may_want_tls else what))
 
 
 def _tell_missing(missing: int) -> str:
@@ -151,7 +158,8 @@ async def chat_in_pipe(reactor: Any, address: ServerAddress, credentials: Creden
     :raises CommandFailed: the server cannot be reached, does not accept the credentials, or went before it had answered
         everything.
     """
-    relay = Relay(reactor, address.name, shown=os.isatty(sys.stdout.fileno()), credentials=credentials)
+    shown = os.isatty(sys.stdout.fileno())
+    relay = Relay(reactor, address, shown=shown, credentials=credentials)
     await connect_or_tell(reactor, address, relay)
     await relay.finished
 
@@ -165,4 +173,4 @@ async def connect_or_tell(reactor: IReactorTime, address: ServerAddress, protoco
     try:
         await connectProtocol(address.endpoint(reactor), protocol)
     except Exception as error:
-        raise CommandFailed(f"cannot reach {address.name}: {error}") from error
+        raise CommandFailed(why_not_reached(error, address)) from error

@@ -14,6 +14,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -29,7 +30,8 @@ from echochat.client.core import (
     encode_command,
     encode_message,
 )
-from echochat.client.outcomes import Disconnected, Refused, Reply
+from echochat.client.outcomes import Disconnected, Refused, Reply, Silent
+from echochat.client.reasons import in_words
 from echochat.client.stream import IStream
 from echochat.wire.answers import Bye, Echo, Err
 
@@ -67,6 +69,7 @@ class Client(Protocol):
         self._bye: Bye | None = None
         self._violation: ProtocolViolation | None = None
         self._end: Disconnected | None = None
+        self._has_heard = False
         self._deadline: IDelayedCall | None = None
         self.reading = True
         self.last_heard = clock.seconds()
@@ -79,6 +82,7 @@ class Client(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.last_heard = self._clock.seconds()
+        self._has_heard = True
         try:
             for arrival in self._core.feed(data):
                 self._arrived(arrival)
@@ -89,14 +93,14 @@ class Client(Protocol):
     def connectionLost(self, reason: Failure = Failure(Exception("lost"))) -> None:  # noqa: B008 (Twisted's signature)
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
-        self._end = Disconnected(self._tell_end(reason), self._bye)
+        self._end = self._tell_end(reason)
         waiting, self._waiting = self._waiting, {}
         writers, self._until_writable = self._until_writable, []
         closers, self._until_closed = self._until_closed, []
         for request in self._core.give_up():
-            waiting[request].errback(Disconnected(str(self._end), self._bye))
+            waiting[request].errback(_again(self._end))
         for writer in writers:
-            writer.errback(Disconnected(str(self._end), self._bye))
+            writer.errback(_again(self._end))
         for closer in closers:
             closer.callback(self._end)
 
@@ -145,7 +149,7 @@ class Client(Protocol):
         """
         waiter: Deferred[None] = Deferred(self._until_writable_without)
         if self._end is not None:
-            waiter.errback(Disconnected(str(self._end), self._bye))
+            waiter.errback(_again(self._end))
         elif self._writable:
             waiter.callback(None)
         else:
@@ -203,7 +207,7 @@ class Client(Protocol):
     def _ask(self, request: Request, timeout: float | None) -> Deferred[Reply]:
         answered: Deferred[Reply] = Deferred()
         if self._end is not None:
-            answered.errback(Disconnected(str(self._end), self._bye))
+            answered.errback(_again(self._end))
             return answered
         self._core.sent(request)
         self._waiting[request] = answered
@@ -229,12 +233,13 @@ class Client(Protocol):
             case ok:
                 waiter.callback(Reply(ok.verb, ok.rest, tuple(arrival.request.items)))
 
-    def _tell_end(self, reason: Failure) -> str:
+    def _tell_end(self, reason: Failure) -> Disconnected:
         if self._violation is not None:
-            return str(self._violation)
+            return Disconnected(str(self._violation))
         if self._bye is not None:
-            return f"the server said goodbye: {self._bye.code} {self._bye.explanation}"
-        return reason.getErrorMessage()
+            return Disconnected(f"{self._bye.explanation} ({self._bye.code})", self._bye)
+        why = in_words(reason.value)
+        return Disconnected(why) if self._has_heard or reason.check(ConnectionDone) is None else Silent(why)
 
     def _release_writers(self) -> None:
         # A producer that is still registered keeps TLS, and a paused one plain TCP, from ever closing.
@@ -247,6 +252,13 @@ class Client(Protocol):
 
     def _until_closed_without(self, waiter: Deferred[Disconnected]) -> None:
         self._until_closed.remove(waiter)
+
+
+def _again(end: Disconnected) -> Disconnected:
+    """
+    The same, for one more who waits: an exception belongs to whoever raises it.
+    """
+    return type(end)(str(end), end.bye)
 
 
 def connect(

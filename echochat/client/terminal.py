@@ -20,6 +20,7 @@ from echochat.client.conversation import Conversation
 from echochat.client.credentials import Credentials
 from echochat.client.keeper import Connected, Status, Stopped
 from echochat.client.keys import bind_keys
+from echochat.client.reasons import tell_loss, why_not_reached
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.rendering import Fragment
 from echochat.client.running import CommandFailed
@@ -74,7 +75,7 @@ class _Terminal:
         try:
             endpoint = server.endpoint(reactor)
         except ValueError as error:
-            raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+            raise CommandFailed(why_not_reached(error, server)) from error
         self._client = ReconnectingClient(endpoint, reactor, name=name, credentials=credentials, on_status=self._told)
         self._conversation = Conversation(self._client, self)
         self._topic: str | None = None
@@ -100,7 +101,7 @@ class _Terminal:
             await self._close(0.0)
             if isinstance(error, Stopped):
                 raise CommandFailed(f"{self._server.name}: {error}") from error
-            raise CommandFailed(f"cannot reach {self._server.name}: {error}") from error
+            raise CommandFailed(why_not_reached(error, self._server)) from error
         self.show(("class:quiet", f"Connected to {self._server.name}. /help lists the commands, Ctrl-D leaves."))
         try:
             await self._prompt()
@@ -167,7 +168,7 @@ class _Terminal:
             self._fail(f"{self._server.name} is gone: {status.why}")
         elif self._was_connected and not self._is_lost:
             self._is_lost = True
-            self.show(("class:quiet", f"-- lost {self._server.name}: {status.why} Trying again."))
+            self.show(("class:quiet", f"-- {tell_loss(status.why, self._server)}"))
 
     def _fail(self, why: str) -> None:
         if self._was_connected and not self._over.done():

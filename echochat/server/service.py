@@ -81,7 +81,10 @@ class EchoChatService(ServingService):
             return
         name, target = reachable(host, address.port)
         if isinstance(port, TlsPort):
-            try_it = f"openssl s_client -quiet -connect {target}, or: echochat chat --tls {target}"
+            # Whether the machine of the client knows the authority is not known here.
+            own = " -cert FILE -key FILE" if port.asks_for_certificates else ""
+            files = f"[--ca FILE]{own.replace('-cert', '--cert').replace('-key', '--key')}"
+            try_it = f"openssl s_client -quiet{own} -connect {target}, or: echochat chat --tls {files} {target}"
         else:
             try_it = f"nc {name} {address.port}, or: echochat chat {target}"
         self.log.info(

@@ -6,7 +6,7 @@ from twisted.internet.error import ConnectionRefusedError
 
 from echochat.client.core import ProtocolViolation
 from echochat.client.keeper import Connected, Reconnecting, Stopped
-from echochat.client.outcomes import Disconnected
+from echochat.client.outcomes import Disconnected, Moved
 from tests.client.in_memory import ReconnectingTestCase
 
 
@@ -304,6 +304,24 @@ class FarewellTests(ReconnectingTestCase):
         self.let_in("guest-2", kept="guest-1")
         self.clock.advance(19.0)
         self.assertEqual(self.server.hears(), [])
+
+    def test_why_it_was_left(self) -> None:
+        """
+        Whoever is told of the connection's end is told that the server asked for it; the next end has its own reason.
+        """
+        self.let_in()
+        self.server.says("/drain 10")
+        self.clock.advance(8.1)
+        self.server.hears()
+        self.drop()
+        moved = self.statuses[-1]
+        assert isinstance(moved, Reconnecting)
+        self.assertIsInstance(moved.why, Moved)
+        self.let_in("guest-2", kept="guest-1")
+        self.drop()
+        lost = self.statuses[-1]
+        assert isinstance(lost, Reconnecting)
+        self.assertNotIsInstance(lost.why, Moved)
 
     def test_next_one_drains_too(self) -> None:
         """

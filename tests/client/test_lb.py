@@ -307,6 +307,14 @@ class NoBalancerTests(SynchronousTestCase):
         self.assertIn("said ^[[2J[red]no[/red], 1 s ago", output)
         self.assertTrue(output.endswith("up for 1 d 1 h\n"), output)
 
+    def test_usage_in_the_words_of_the_command_line(self) -> None:
+        """
+        Whoever types a command is not told the protocol's.
+        """
+        self.answering(b"/err bad-arguments type /kick ADDRESS, /kick NUMBER or /kick backend NAME\r\n")
+        told = "type echochat lb kick ADDRESS, echochat lb kick NUMBER or echochat lb kick backend NAME"
+        self.failed(self.operate("kick", "zz"), told)
+
     def test_clients_are_refused(self) -> None:
         """
         Why clients are refused stands below the table.

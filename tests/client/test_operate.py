@@ -256,6 +256,29 @@ class NoServerTests(SynchronousTestCase):
         self.answering(b"/err denied \x1b[2J\r\n")
         self.failed(self.operate("kick", "alice"), r"\^\[\[2J")
 
+    def test_items_cannot_act(self) -> None:
+        """
+        ... nor what comes before it, with a refusal or without, nor a value of the status.
+        """
+        item = b"/info a: \x1b[2J\r\n"
+        for answer, command in (
+            (b"/err unavailable 1 of 1 kept\r\n", ("reload",)),
+            (b"/ok reload 1\r\n", ("reload",)),
+            (b"/ok status 1\r\n", ("status",)),
+        ):
+            self.answering(item + answer)
+            shown = self.operate(*command).stdout
+            self.assertIn("^[[2J", shown)
+            self.assertNotIn("\x1b", shown)
+            self.doCleanups()
+
+    def test_usage_in_the_words_of_the_command_line(self) -> None:
+        """
+        Whoever types a command is not told the protocol's.
+        """
+        self.answering(b"/err bad-arguments type /kick WHO; WHO is a name or an address\r\n")
+        self.failed(self.operate("kick", "!"), "type echochat kick WHO; WHO is a name or an address")
+
     def test_silence(self) -> None:
         """
         A server that does not answer is not waited for without end.

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.core import News
-from echochat.client.outcomes import Disconnected, Refused, Reply
+from echochat.client.outcomes import Disconnected, Refused, Reply, Silent
 from echochat.client.protocol import Client
 from echochat.wire.answers import Bye, Drain, Info
 from tests.client.in_memory import AbortableTransport
@@ -90,6 +90,24 @@ class RequestTests(ClientTestCase):
         self.client.dataReceived(b"A\nB\n")
         self.assertEqual(self.successResultOf(kept), "B")
 
+    def test_silent(self) -> None:
+        """
+        A server that closes and has never said a word is told apart from one that had: it may be none of ours.
+        """
+        self.lose()
+        self.assertIsInstance(self.successResultOf(self.client.closed()), Silent)
+        self.failureResultOf(self.client.echo("b"), Silent)
+
+    def test_closed_by_the_server(self) -> None:
+        """
+        A server that closes, or is killed, has closed: nobody is told that it was clean.
+        """
+        self.client.echo("a")
+        self.client.dataReceived(b"A\n")
+        self.lose()
+        end = self.successResultOf(self.client.closed())
+        self.assertEqual((type(end), str(end)), (Disconnected, "the server closed the connection"))
+
     def test_connection_lost(self) -> None:
         """
         Everything on the way fails when the connection ends, and so does what is asked afterwards.
@@ -97,7 +115,8 @@ class RequestTests(ClientTestCase):
         echo = self.client.echo("a")
         self.client.dataReceived(b"/bye slow you\r\n")
         self.lose()
-        self.assertEqual(self.failureResultOf(echo, Disconnected).value.bye, Bye("slow", "you"))
+        failed = self.failureResultOf(echo, Disconnected).value
+        self.assertEqual((failed.bye, str(failed)), (Bye("slow", "you"), "you (slow)"))
         self.failureResultOf(self.client.echo("b"), Disconnected)
         self.failureResultOf(self.client.ready(), Disconnected)
 

@@ -69,7 +69,12 @@ class CommandTests(TestCase):
         certificate, key = site.folder.write_pair("alice", alice())
         there = f"127.0.0.1:{port.getHost().port}"
         for arguments, code, words in (
-            (("--tls", there), 1, f"cannot reach {there}: the server's certificate is from an authority that is not"),
+            (
+                ("--tls", there),
+                1,
+                f"cannot reach {there}: the server's certificate is from an authority that is not trusted here: "
+                "name the certificate of one with --ca FILE",
+            ),
             (
                 ("--ca", f"{site.ca}.absent", there),
                 1,
@@ -78,7 +83,8 @@ class CommandTests(TestCase):
             (
                 ("--ca", site.ca, f"127.0.0.1:{picky.getHost().port}"),
                 1,
-                f"lost 127.0.0.1:{picky.getHost().port}: the server asks for a certificate",
+                f"lost 127.0.0.1:{picky.getHost().port}: the server asks for a certificate: name yours with "
+                "--cert FILE --key FILE",
             ),
         ):
             ended, output, errors = await self.said("chat", *arguments)

@@ -63,7 +63,9 @@ class StartTests(TestCase):
         started = start_server(self, "--history", "memory:", "--listen", endpoint)
         port = await started.port()
         self.assertIn(
-            b"try it with: openssl s_client -quiet -connect 127.0.0.1:%d, or: echochat" % port, started.output
+            b"try it with: openssl s_client -quiet -cert FILE -key FILE -connect 127.0.0.1:%d, "
+            b"or: echochat chat --tls [--ca FILE] --cert FILE --key FILE 127.0.0.1:%d\n" % (port, port),
+            started.output,
         )
         await self._talk(port, ca)
         await started.until(rb"connection 1 .*: quit; in 3 lines")

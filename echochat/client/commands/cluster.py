@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from echochat.client.cluster_table import print_cluster
-from echochat.client.commands.operate import refuse
+from echochat.client.commands.operate import refuse, say
 from echochat.client.harmless import harmless
 from echochat.client.operator import OperationFailed, ask
 
@@ -69,7 +69,7 @@ def roll(data: str, no_wait: bool) -> None:
     while cluster["rolling"]:
         if cluster["roll"] != told:
             told = cluster["roll"]
-            click.echo(told, err=True)
+            click.echo(harmless(told), err=True)
         time.sleep(LOOK)
         cluster, _ = _status(data)
     click.echo(harmless(cluster["roll"]))
@@ -84,8 +84,7 @@ def reload(data: str) -> None:
     Read the configuration file again, and replace the workers as "roll" does, without waiting.
     """
     items, _ = _ask(data, "reload")
-    for item in items:
-        click.echo(harmless(item))
+    say(items)
 
 
 def _ask(data: str, verb: str) -> tuple[list[str], str]:

@@ -9,6 +9,7 @@ from echochat.client.address import ServerAddress
 from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
 from echochat.client.keeper import Connected, Status, Stopped
+from echochat.client.reasons import tell_loss, why_not_reached
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.running import CommandFailed
 
@@ -18,7 +19,7 @@ class _Narrator:
     Tells of an outage once, and of its end, once there has been a connection.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: ServerAddress) -> None:
         self._server = server
         self._connected: bool | None = None
 
@@ -28,11 +29,11 @@ class _Narrator:
         """
         if isinstance(status, Connected):
             if self._connected is False:
-                self._say(f"connected to {self._server} again")
+                self._say(f"connected to {self._server.name} again")
             self._connected = True
         elif self._connected:
             self._connected = False
-            self._say(f"lost {self._server}: {status.why} Trying again.")
+            self._say(tell_loss(status.why, self._server))
 
     def hush(self) -> None:
         """
@@ -52,14 +53,14 @@ async def keep_connected(
 
     :raises CommandFailed: the server is not there now, or will not have us.
     """
-    narrator = _Narrator(server.name)
+    narrator = _Narrator(server)
     reactor.addSystemEventTrigger("before", "shutdown", narrator.hush)
     try:
         client = ReconnectingClient(
             server.endpoint(reactor), reactor, name=name, credentials=credentials, on_status=narrator.told
         )
     except ValueError as error:
-        raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+        raise CommandFailed(why_not_reached(error, server)) from error
     try:
         await client.start()
     except Exception as error:
@@ -67,5 +68,5 @@ async def keep_connected(
         if isinstance(error, Stopped):
             # It was reached, and said no.
             raise CommandFailed(f"{server.name}: {error}") from error
-        raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+        raise CommandFailed(why_not_reached(error, server)) from error
     return client

@@ -15,8 +15,9 @@ from echochat.client.commands.server_option import server_option
 from echochat.client.commands.sign_in import SignIn, sign_in_options
 from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
-from echochat.client.outcomes import Refused
+from echochat.client.outcomes import Refused, Silent
 from echochat.client.protocol import Client, connect
+from echochat.client.reasons import in_words, why_not_reached
 from echochat.client.records import Writer
 from echochat.client.running import CommandFailed, OutputClosed, run_command
 from echochat.client.standard import OutputStream
@@ -94,7 +95,7 @@ async def _print_past(
     try:
         client = await connect(server.endpoint(reactor), reactor)
     except Exception as error:
-        raise CommandFailed(f"cannot reach {server.name}: {error}") from error
+        raise CommandFailed(why_not_reached(error, server)) from error
     refuses = server.name
     try:
         if credentials is not None:
@@ -105,8 +106,10 @@ async def _print_past(
         past = await _read_past(client, topic, last, before)
     except Refused as refused:
         raise CommandFailed(f"{refuses}: {refused}") from refused
+    except Silent as error:
+        raise CommandFailed(why_not_reached(error, server)) from error
     except Exception as error:
-        raise CommandFailed(f"lost {server.name}: {error}") from error
+        raise CommandFailed(f"lost {server.name}: {in_words(error)}") from error
     await client.close()
     output = OutputStream(reactor, sys.stdout.fileno(), lambda: None)
     for item in past:

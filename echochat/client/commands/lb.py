@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from echochat.client.backend_table import print_backends
-from echochat.client.commands.operate import refuse
-from echochat.client.harmless import harmless
+from echochat.client.commands.operate import refuse, say
 from echochat.client.operator import OperationFailed, ask
 
 _control = click.option(
@@ -37,12 +36,11 @@ def _ask(control: str, verb: str, *words: str) -> tuple[list[str], str]:
     try:
         return ask(control, " ".join([f"/{verb}", *words]))
     except OperationFailed as error:
-        refuse(error)
+        refuse(error, "echochat lb")
 
 
 def _say(items: Iterable[str], last: str) -> None:
-    for item in [*items, last]:
-        click.echo(harmless(item))
+    say([*items, last])
 
 
 def _connections(count: str) -> str:

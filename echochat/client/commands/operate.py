@@ -4,8 +4,9 @@ control socket.
 """
 
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import click
@@ -22,14 +23,27 @@ _control = click.option(
 )
 
 
-def refuse(error: OperationFailed) -> NoReturn:
+def refuse(error: OperationFailed, program: str = "echochat") -> NoReturn:
     """
     Print what came before a refusal and why it was one, and exit.
+
+    :param program: what stands before the command's verb on the command line.
     """
-    for item in error.args[1]:
-        click.echo(harmless(item))
-    click.echo(f"echochat: {harmless(error.args[0])}", err=True)
+    say(error.args[1])
+    why = error.args[0]
+    if why.startswith("type /"):
+        # Who types here does not speak the protocol.
+        why = re.sub(r"(?<!\S)/(?=[a-z])", f"{program} ", why)
+    click.echo(f"echochat: {harmless(why)}", err=True)
     sys.exit(1)
+
+
+def say(items: Iterable[str]) -> None:
+    """
+    Print what a process has said: text of users may be quoted in it.
+    """
+    for item in items:
+        click.echo(harmless(item))
 
 
 def _simple(verb: str, done: Callable[[str], str]) -> Callable[[str, str], None]:
@@ -38,9 +52,7 @@ def _simple(verb: str, done: Callable[[str], str]) -> Callable[[str, str], None]
             items, rest = ask(control, f"/{verb} {arguments}".rstrip())
         except OperationFailed as error:
             refuse(error)
-        for item in items:
-            click.echo(harmless(item))
-        click.echo(done(rest))
+        say([*items, done(rest)])
 
     return run
 

@@ -82,6 +82,13 @@ class ServerCreator:
         connection.set_app_data(tlsProtocol)
         return connection
 
+    @property
+    def asks_for_certificates(self) -> bool:
+        """
+        Whether a client has to show one.
+        """
+        return self._files.client_ca is not None and self._files.required
+
     def reload(self) -> None:
         """
         Read the files again, for the handshakes that follow. Connections that are there, and handshakes that have
@@ -116,6 +123,13 @@ class TlsPort:
     def getHost(self) -> IAddress:
         host: IAddress = self._port.getHost()
         return host
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """
+        Whether a client has to show one.
+        """
+        return self._creator.asks_for_certificates
 
     def reload(self) -> None:
         """

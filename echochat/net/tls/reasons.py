@@ -24,13 +24,19 @@ _UNTRUSTED: Final = (
     Code.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
 )
 
+NOT_TRUSTED: Final = "is from an authority that is not trusted here"
+NO_CERTIFICATE: Final = "asks for a certificate"
+"""
+How two sentences end with which a client's user can do something.
+"""
+
 _VERDICTS: Final = {
     Code.ERR_CERT_HAS_EXPIRED: "has expired",
     Code.ERR_CERT_NOT_YET_VALID: "is not valid yet (or a clock is wrong)",
     Code.ERR_CERT_REVOKED: "was revoked",
     Code.ERR_INVALID_PURPOSE: "is for another purpose",
     Code.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "is signed by nobody but itself",
-    **dict.fromkeys(_UNTRUSTED, "is from an authority that is not trusted here"),
+    **dict.fromkeys(_UNTRUSTED, NOT_TRUSTED),
     Code.ERR_CERT_SIGNATURE_FAILURE: "is not signed by the authority that it names",
     Code.ERR_UNABLE_TO_GET_CRL: "is from an authority whose revocation list is missing here",
     Code.ERR_CRL_HAS_EXPIRED: "cannot be checked: the revocation list here is out of date",
@@ -58,7 +64,7 @@ _ALERTS: Final = {
     "unsupported certificate": "{other} refused our certificate, which is for another purpose",
     "certificate expired": "{other} refused our certificate, which has expired",
     "certificate revoked": "{other} refused our certificate, which was revoked",
-    "certificate required": "{other} asks for a certificate",
+    "certificate required": f"{{other}} {NO_CERTIFICATE}",
     "access denied": "{other} accepted our certificate, but denied access",
     "protocol version": "{other} speaks no version of TLS that is accepted here",
     "internal error": "{other} broke off for a reason of its own (it may not accept the name in our certificate)",
