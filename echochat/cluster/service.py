@@ -3,6 +3,7 @@ A cluster's life: the broker, then the workers, then the balancer; and the other
 """
 
 import errno
+import json
 import os
 import re
 import socket
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
@@ -26,7 +28,7 @@ from echochat.cluster.recipes import (
     worker_command,
     worker_control,
 )
-from echochat.cluster.rolling import Roll, RollFailed
+from echochat.cluster.rolling import LOOK, Roll, RollFailed
 from echochat.cluster.settings import ClusterSettings
 from echochat.daemon.asking import NotAnswered, ask
 from echochat.daemon.control import ControlFactory
@@ -35,6 +37,11 @@ from echochat.daemon.ports import Ports, reachable
 READY: Final = 60.0
 """
 Seconds that a process has to become ready: a broker with a large store reads it first.
+"""
+
+SETTLING: Final = 2.0
+"""
+Seconds that the balancer has at most to find its workers before the cluster is said to be ready.
 """
 
 PATIENCE: Final = 30.0
@@ -235,12 +242,29 @@ class ClusterService(Service):
         command = balancer_command(self.folder, self.settings, self.workers)
         balancer = self.crew.start(BALANCER, command, rb"listening on .*: balancer")
         await self._in_time(balancer)
+        await self._until_looked()
         self.log.info(
             "the cluster is ready: {workers} workers; how it is: echochat cluster status --data {data}{try_it}",
             workers=len(workers),
             data=self.settings.data,
             try_it=_invitation(balancer.said),
         )
+
+    async def _until_looked(self) -> None:
+        """
+        Give the balancer the moment that it takes to find its workers: whoever comes first does not wait, and nothing
+        is said behind the line that says how to come.
+        """
+        until = self._reactor.seconds() + SETTLING
+        while self._reactor.seconds() < until:
+            try:
+                items, _ = await ask(self._reactor, self._reactor, balancer_control(self.folder), "/status")
+            except NotAnswered:
+                return
+            backends = [json.loads(item.removeprefix("backend ")) for item in items if item.startswith("backend ")]
+            if all(backend["checked"] is not None for backend in backends):
+                return
+            await deferLater(self._reactor, LOOK)
 
     def _in_time(self, child: Child) -> "Deferred[None]":
         late = partial(str.format, "{}: not ready within {:g} s", child.name, READY)

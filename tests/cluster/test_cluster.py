@@ -408,6 +408,7 @@ class OperatingTests(ClusterCase):
         What each process says of itself as a matter of routine is not shown: the last line says how it can be tried.
         """
         await self.begin()
+        await self.cluster.server.until(rb"worker w1 is connected")
         lines = self.cluster.server.output.decode().splitlines()
         self.assertLess(len(lines), 20, lines)
         self.assertIn(f"try it with: nc 127.0.0.1 {self.cluster.port}, or: echochat chat 127.0.0.1:", lines[-1])
