@@ -3,7 +3,6 @@ The broker as the reactor's thread sees it.
 """
 
 import secrets
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,11 +18,7 @@ from echochat.broker.link import Link
 from echochat.broker.messages import Broken, Complaint, Down, Message, Report, Up
 from echochat.broker.orders import Publish, Renew, Subscribe, Unsubscribe
 from echochat.broker.questions import Questions
-
-AT_ONCE: Final = 2_000
-"""
-The most reports that are passed on in one turn of the reactor: a flood must not keep it from everything else.
-"""
+from echochat.broker.queues import ReportQueue
 
 _NOT_CONNECTED: Final = "the broker cannot be reached"
 
@@ -99,9 +94,8 @@ class Broker:
         self.is_connected = False
         self.server: Mapping[str, object] = {}
         self._reactor = reactor
-        self._link = Link(address, f"echochat {self.id}", self._report)
-        self._reports: deque[Report] = deque()
-        self._is_woken = False
+        self._reports = ReportQueue(reactor, self._take)
+        self._link = Link(address, f"echochat {self.id}", self._reports.put)
         self._connection = 0
         self._watchers: list[Watcher] = []
         self._subscriptions: dict[int, Subscription] = {}
@@ -220,23 +214,11 @@ class Broker:
         """
         self._link.order(Renew(self._connection))
 
-    # Called in the connection's thread
-
-    def _report(self, report: Report) -> None:
-        self._reports.append(report)
-        if not self._is_woken:
-            self._is_woken = True
-            self._reactor.callFromThread(self._take)
-
     # Ours
 
-    def _take(self) -> None:
-        # Before anything is taken: what comes later wakes us again.
-        self._is_woken = False
-        reports = self._reports
+    def _take(self, reports: Sequence[Report]) -> None:
         batch: list[Message] = []
-        for _ in range(min(len(reports), AT_ONCE)):
-            report = reports.popleft()
+        for report in reports:
             if isinstance(report, Message):
                 if batch and batch[-1].subscription != report.subscription:
                     self._deliver(batch)
@@ -247,9 +229,6 @@ class Broker:
             batch = []
             self._note(report)
         self._deliver(batch)
-        if reports and not self._is_woken:
-            self._is_woken = True
-            self._reactor.callFromThread(self._take)
 
     def _deliver(self, batch: list[Message]) -> None:
         if not batch:
@@ -305,7 +284,7 @@ class Broker:
 
     def _has_stopped(self) -> None:
         self._link.join()
-        self._take()
+        self._reports.take()
         self._phase = _Phase.STOPPED
         stopped, self._stopped = self._stopped, []
         for each in stopped:

@@ -49,3 +49,16 @@ class Renew:
 
 
 Order = Publish | Subscribe | Unsubscribe | Renew
+
+
+def hold(subjects: dict[int, str], order: Order) -> None:
+    """
+    Note what holds on each connection from now on.
+
+    :param subjects: the subscriptions that do, by their numbers.
+    """
+    match order:
+        case Subscribe(number, subject):
+            subjects[number] = subject
+        case Unsubscribe(number):
+            subjects.pop(number, None)

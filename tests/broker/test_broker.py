@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
-from echochat.broker import Broker, BrokerUnavailable, Message, NobodyAnswers, link, parse_address
+from echochat.broker import Broker, BrokerUnavailable, Message, NobodyAnswers, connection, parse_address
 from echochat.broker.client import OneConnection
 from tests.broker.nats import Connections, Inbox, Nats, connected, reactor
 from tests.processes import DEADLINE
@@ -238,8 +238,8 @@ class ReconnectingTests(TestCase):
         """
         A broker that keeps its connections and says nothing is noticed, and found again when it goes on.
         """
-        self.patch(link, "PING", 0.2)
-        self.patch(link, "PATIENCE", 1.0)
+        self.patch(connection, "PING", 0.2)
+        self.patch(connection, "PATIENCE", 1.0)
         down = self.connections.when("disconnected")
         self.nats.pause()
         self.addCleanup(self.nats.go_on)

@@ -10,11 +10,7 @@ Following a topic changes the filters of the consumer that there is. It goes on 
 of the topic comes that is behind that; what is before, whoever follows finds in the topic's state, which is asked for
 afterwards.
 
-One change is made at a time, with all that was wanted meanwhile. The broker compares each filter with every other:
-0.5 ms for 10 topics, 65 ms for 1,000, a second for 4,000 (nats-server 2.15). Beyond :data:`MOST_FILTERS` all topics are
-taken: the broker does not store more than some thousand events a second when it syncs always, which is a tenth of
-what this side can receive. One consumer for each topic was the other choice: a thousand of them for each server, all
-to be found again after a restart, and no order between topics.
+One change is made at a time, with all that was wanted meanwhile.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,19 +23,14 @@ from txaio.tx import make_logger
 
 from echochat.broker import Broker, BrokerUnavailable, Message
 from echochat.broker.broker import Subscription
-from echochat.history.errors import HistoryUnavailable
 from echochat.history.jetstream.api import JetStreamError, ask
+from echochat.history.jetstream.description import describe
+from echochat.history.jetstream.interest import Interest
 from echochat.history.jetstream.patience import Patience
+from echochat.history.jetstream.pushed import Heartbeat, Request, Trouble, numbers, told
 from echochat.history.jetstream.stream import StreamChanged
-from echochat.history.jetstream.subjects import NO_TOPIC, NotAnEvent, read, token
+from echochat.history.jetstream.subjects import NotAnEvent, read
 from echochat.history.records import Draft
-
-MOST_FILTERS: Final = 1_000
-
-HEARTBEAT: Final = 1.0
-"""
-Seconds of silence after which the broker says that there was nothing to say.
-"""
 
 SILENCE: Final = 3.5
 """
@@ -56,14 +47,7 @@ PROGRESS: Final = 5.0
 Seconds in which the next of the events has to come that there were when receiving was begun.
 """
 
-_FORGOTTEN: Final = 30.0
-"""
-Seconds after which the broker forgets a consumer that nobody listens to.
-"""
-
 _NOT_RECEIVED: Final = "the broker does not send events now"
-
-_NANOSECONDS: Final = 1_000_000_000
 
 Deliver = Callable[[list[Draft], list[int]], None]
 
@@ -97,11 +81,7 @@ class Consumer:
         self._deliver = deliver
         self._verify = verify
         self._lost = lost
-        # What is wanted, and what the consumer has; None: there is none.
-        self._topics: dict[str, None] = {}
-        self._filtered: frozenset[str] | None = None
-        self._takes_all = False
-        self._follows: list[Deferred[None]] = []
+        self._interest = Interest()
         self._subscription: Subscription | None = None
         self._consumer = ""
         self._generation = 0
@@ -141,19 +121,16 @@ class Consumer:
             # What came of it after this would be taken for news of the consumer that is made next.
             if each is not None:
                 each.cancel()
-        follows, self._follows = self._follows, []
-        for each in follows:
-            each.errback(HistoryUnavailable("the history is unavailable"))
+        self._interest.fail("the history is unavailable")
 
     def follow(self, topic: str) -> Deferred[None]:
         """
         See :meth:`IHistory.follow`.
         """
-        self._topics[topic] = None
+        self._interest.add(topic)
         if self.gives(topic):
             return succeed(None)
-        following: Deferred[None] = Deferred(self._gave_up)
-        self._follows.append(following)
+        following = self._interest.wait()
         self._change()
         return following
 
@@ -161,28 +138,24 @@ class Consumer:
         """
         See :meth:`IHistory.unfollow`. The consumer is told with the next change.
         """
-        self._topics.pop(topic, None)
+        self._interest.remove(topic)
 
     def gives(self, topic: str) -> bool:
         """
         Whether every event of the topic that is stored from now on will be delivered.
         """
-        return self._filtered is not None and (self._takes_all or topic in self._filtered)
+        return self._interest.gives(topic)
 
     # Ours
 
-    def _gave_up(self, following: Deferred[None]) -> None:
-        if following in self._follows:
-            self._follows.remove(following)
-
     def _change(self) -> None:
-        if self._changing is not None or self._filtered is None or not self._follows:
+        if self._changing is not None or not self._interest.has_consumer or not self._interest.is_waited_for:
             return
         self._changing = Deferred.fromCoroutine(self._update())
         self._changing.addErrback(self._not_changed)
 
     async def _update(self) -> None:
-        while self._follows:
+        while self._interest.is_waited_for:
             await self._apply()
         self._changing = None
 
@@ -192,16 +165,14 @@ class Consumer:
 
         :return: the number of the last message that there is for it.
         """
-        follows, self._follows = self._follows, []
+        waiting = self._interest.take()
         try:
-            last = await self._request(frozenset(self._topics))
+            last = await self._request(self._interest.topics)
         except BaseException:
             # Also a cancellation: those who wait are told by whoever stops this, or served by the next attempt.
-            self._follows = follows + self._follows
+            self._interest.put_back(waiting)
             raise
-        for each in follows:
-            if not each.called:
-                each.callback(None)
+        self._interest.tell(waiting)
         return last
 
     def _not_changed(self, failure: Failure) -> None:
@@ -243,29 +214,12 @@ class Consumer:
         """
         assert self._subscription is not None
         subscription = self._subscription
-        takes_all = len(topics) > MOST_FILTERS
-        tokens = ["*"] if takes_all else [NO_TOPIC, *map(token, topics)]
-        config: dict[str, Any] = {
-            "name": self._consumer,
-            "deliver_subject": subscription.subject,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._start,
-            "filter_subjects": [f"{self._name}.{each}" for each in tokens],
-            "ack_policy": "none",
-            "max_deliver": 1,
-            "flow_control": True,
-            "idle_heartbeat": int(HEARTBEAT * _NANOSECONDS),
-            "inactive_threshold": int(_FORGOTTEN * _NANOSECONDS),
-            "mem_storage": True,
-            "num_replicas": 1,
-        }
-        request = {"stream_name": self._name, "config": config}
+        request = describe(self._name, self._consumer, subscription.subject, self._start, topics)
         answer = await ask(self._broker, f"CONSUMER.CREATE.{self._name}.{self._consumer}", request)
         if self._subscription is not subscription:
             # Messages that were faster than this answer have shown that something is wrong.
             raise BrokerUnavailable("another consumer has taken its place")
-        self._filtered = topics
-        self._takes_all = takes_all
+        self._interest.is_given(topics)
         self._silence.renew()
         return int(answer["delivered"]["consumer_seq"]) + int(answer["num_pending"])
 
@@ -273,8 +227,8 @@ class Consumer:
         if self._subscription is not None:
             self._subscription.end()
             self._subscription = None
-        if self._filtered is not None:
-            self._filtered = None
+        if self._interest.has_consumer:
+            self._interest.is_not_given()
             self._broker.publish(f"$JS.API.CONSUMER.DELETE.{self._name}.{self._consumer}", b"")
         self._silence.end()
         self._stall.end()
@@ -329,8 +283,9 @@ class Consumer:
         left = 1
         for message in messages:
             if message.status:
-                wrong = self._told(message)
-                if not wrong and _is_idle(message):
+                said = told(message)
+                wrong = self._note(said)
+                if isinstance(said, Heartbeat) and not said.stalled:
                     left = 0
             else:
                 sequence, number, left = numbers(message.reply)
@@ -362,50 +317,32 @@ class Consumer:
             return
         positions.append(position)
 
-    def _told(self, message: Message) -> str:
+    def _note(self, said: Request | Heartbeat | Trouble) -> str:
         """
         The broker itself says something.
 
         :return: what is wrong; empty if nothing is.
         """
-        if message.status != "100":
-            return f"the broker says {message.status} {message.header('Description')}"
-        if message.reply:
-            # All that came before this has been delivered: more may be sent.
-            self._broker.publish(message.reply, b"")
-            return ""
-        stalled = message.header("Nats-Consumer-Stalled")
-        if stalled:
-            # It has not heard that it may go on, or not yet: once more. Where a permission is missing it never does.
-            self._broker.publish(stalled, b"")
-            self._stall.wait()
-        else:
-            self._stall.end()
-        if message.header("Nats-Last-Consumer") != str(self._number):
-            return f"message {self._number + 1} did not arrive"
-        last = message.header("Nats-Last-Stream")
-        if last.isdigit():
-            self.position = max(self.position, int(last))
+        match said:
+            case Request(reply):
+                # All that came before this has been delivered: more may be sent.
+                self._broker.publish(reply, b"")
+            case Heartbeat(number, position, stalled):
+                if number != str(self._number):
+                    return f"message {self._number + 1} did not arrive"
+                self.position = max(self.position, position)
+                self._wait_for_more(stalled)
+            case Trouble(what):
+                return what
         return ""
 
-
-def _is_idle(message: Message) -> bool:
-    """
-    Whether the broker says that it has sent all that there is: also where retention removed what it had announced.
-    """
-    return message.status == "100" and not message.reply and not message.header("Nats-Consumer-Stalled")
-
-
-def numbers(reply: str) -> tuple[int, int, int]:
-    """
-    What the broker says in the subject for an acknowledgement, which it does not want here.
-
-    :return: the position in the stream, the number of the message, and how many are left.
-    """
-    parts = reply.split(".")
-    # $JS.ACK.STREAM.CONSUMER.DELIVERED.POSITION.NUMBER.TIME.LEFT, or $JS.ACK.DOMAIN.ACCOUNT and the same, and one more.
-    at = 5 if len(parts) < 11 else 7
-    return int(parts[at]), int(parts[at + 1]), int(parts[at + 3])
+    def _wait_for_more(self, stalled: str) -> None:
+        if not stalled:
+            self._stall.end()
+            return
+        # It has not heard that it may go on, or not yet: once more. Where a permission is missing it never does.
+        self._broker.publish(stalled, b"")
+        self._stall.wait()
 
 
 def _fields(name: str, position: int, error: Exception) -> dict[str, object]:

@@ -2,9 +2,9 @@
 Publish what is appended, with many acknowledgements under way, and answer the appends in their order.
 
 One round trip for each event would be a few hundred a second. Instead each draft goes out with a subject of ours for
-its answer, up to :data:`IN_FLIGHT` of them at once; the broker takes what comes by one connection in its order, and
-answers each when it is on disk. An append is answered when all of its drafts are, when the receiver has been given
-those of its events that it follows, and after all earlier appends.
+its answer, many at once (:mod:`echochat.history.jetstream.flight`); the broker takes what comes by one connection in
+its order, and answers each when it is on disk. An append is answered when all of its drafts are, when the receiver has
+been given those of its events that it follows, and after all earlier appends.
 
 An acknowledgement that does not come tells nothing: the event may be stored. So nothing is ever sent again from here.
 The append fails, whoever published is told ``unavailable``, and tries again with the label, which the broker knows if
@@ -14,8 +14,6 @@ the event is there.
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -25,26 +23,10 @@ from txaio.tx import make_logger
 from echochat.broker import Broker, Message
 from echochat.broker.messages import NO_RESPONDERS
 from echochat.history.errors import HistoryBusy, HistoryUnavailable
+from echochat.history.jetstream.flight import Append, Flight, Place, Sent
 from echochat.history.jetstream.subjects import token, write
 from echochat.history.labels import label_key
 from echochat.history.records import NOTHING_REFUSED, Draft, Status, Stored
-
-IN_FLIGHT: Final = 2_000
-"""
-Drafts that may be on their way: the broker refuses what exceeds 10,000, of all servers together.
-"""
-
-BYTES_IN_FLIGHT: Final = 8 << 20
-
-DEADLINE: Final = 5.0
-"""
-Seconds that the next acknowledgement may take, whichever it is.
-"""
-
-LONGEST: Final = 60.0
-"""
-Seconds that any acknowledgement may take.
-"""
 
 DELIVERY: Final = 10.0
 """
@@ -58,37 +40,6 @@ _OVERHEAD: Final = 512
 _NO_STREAM: Final = "the broker has nobody who keeps events now"
 _BUSY: Final = "the broker has too much to do; try again"
 _TOO_LONG: Final = "the text is longer than the broker takes"
-
-
-@dataclass(slots=True)
-class _Append:
-    """
-    One append, until it is answered.
-
-    :param open: how many drafts have no answer yet.
-    :param upto: the receiver must have been given the events up to here before.
-    """
-
-    drafts: Sequence[Draft]
-    answer: Deferred[Stored]
-    positions: list[int]
-    open: int
-    begun: float
-    repeated: list[int] = field(default_factory=list)
-    refused: dict[int, HistoryUnavailable] = field(default_factory=dict)
-    upto: int = 0
-
-
-@dataclass(slots=True)
-class _Sent:
-    """
-    A draft on its way, and the places that wait for its position: those of repeats of its label, too.
-    """
-
-    places: list[tuple[_Append, int]]
-    size: int
-    since: float
-    label: str | None
 
 
 class Publisher:
@@ -126,18 +77,13 @@ class Publisher:
         self._is_given = is_given
         self._stuck = stuck
         self._inbox = f"_INBOX.{broker.id}.stored"
-        self._numbers = count(1)
-        self._appends: deque[_Append] = deque()
-        self._queue: deque[tuple[_Append, int]] = deque()
-        # By number, so by age as well.
-        self._sent: dict[int, _Sent] = {}
-        self._bytes = 0
-        self._progress = 0.0
+        self._appends: deque[Append] = deque()
+        self._queue: deque[Place] = deque()
+        self._flight = Flight()
         # Up to where events were delivered when that was last seen to be no reason to worry, and when.
         self._reached = -1
         self._reached_at = 0.0
         self._complained = ""
-        self._labels: dict[str, _Sent] = {}
         self._idle: list[Deferred[None]] = []
         self._subscription = broker.subscribe(f"{self._inbox}.*", self._acknowledged)
 
@@ -148,7 +94,7 @@ class Publisher:
         Publish these, behind everything that was appended before.
         """
         answer: Deferred[Stored] = Deferred()
-        append = _Append(drafts, answer, [0] * len(drafts), len(drafts), self._clock.seconds())
+        append = Append(drafts, answer, [0] * len(drafts), len(drafts), self._clock.seconds())
         self.waiting += len(drafts)
         self._appends.append(append)
         self._queue.extend((append, index) for index in range(len(drafts)))
@@ -160,7 +106,7 @@ class Publisher:
         See whether acknowledgements, or deliveries, are overdue. To be called once in a second or so.
         """
         now = self._clock.seconds()
-        if self._is_unacknowledged(now):
+        if self._flight.is_overdue(now):
             self._stuck("the broker does not acknowledge")
         elif self._is_undelivered(now):
             self._stuck("the broker does not deliver")
@@ -187,9 +133,8 @@ class Publisher:
         """
         appends, self._appends = self._appends, deque()
         self._queue.clear()
-        self._sent.clear()
-        self._labels.clear()
-        self._bytes = self.waiting = 0
+        self._flight.clear()
+        self.waiting = 0
         for append in appends:
             append.answer.errback(HistoryUnavailable(why))
         self.answer()
@@ -215,33 +160,19 @@ class Publisher:
     def _send(self) -> None:
         now = self._clock.seconds()
         most = self._max_payload()
-        while self._queue and len(self._sent) < IN_FLIGHT and self._bytes < BYTES_IN_FLIGHT:
-            append, index = self._queue.popleft()
+        while self._queue and self._flight.has_room:
+            place = append, index = self._queue.popleft()
             draft = append.drafts[index]
             label = None if draft.label is None else label_key(draft)
-            if label is not None and label in self._labels:
-                self._labels[label].places.append((append, index))
+            if label is not None and self._flight.joins(label, place):
                 continue
             payload = write(draft)
             if len(payload) + _OVERHEAD > most:
-                self._refuse([(append, index)], HistoryUnavailable(_TOO_LONG))
+                self._refuse([place], HistoryUnavailable(_TOO_LONG))
                 continue
-            number = next(self._numbers)
-            sent = _Sent([(append, index)], len(payload), now, label)
-            self._sent[number] = sent
-            self._bytes += sent.size
-            headers = None
-            if label is not None:
-                self._labels[label] = sent
-                headers = {"Nats-Msg-Id": label}
+            number = self._flight.begins(place, len(payload), label, now)
+            headers = None if label is None else {"Nats-Msg-Id": label}
             self._broker.publish(f"{self._name}.{token(draft.topic)}", payload, f"{self._inbox}.{number}", headers)
-
-    def _is_unacknowledged(self, now: float) -> bool:
-        oldest = next(iter(self._sent.values()), None)
-        if oldest is None:
-            return False
-        # A slow disk needs its time for all that is under way. What was passed over by later ones got lost.
-        return now - max(oldest.since, self._progress) > DEADLINE or now - oldest.since > LONGEST
 
     def _is_undelivered(self, now: float) -> bool:
         delivered = self._delivered()
@@ -254,17 +185,13 @@ class Publisher:
         return most if isinstance(most, int) else 1 << 20
 
     def _acknowledged(self, messages: Sequence[Message]) -> None:
-        self._progress = self._clock.seconds()
+        now = self._clock.seconds()
         has_nobody = False
         for message in messages:
             number = message.subject.rpartition(".")[2]
-            sent = self._sent.pop(int(number), None) if number.isdigit() else None
+            sent = self._flight.lands(int(number), now) if number.isdigit() else None
             if sent is None:
-                # It was given up.
                 continue
-            self._bytes -= sent.size
-            if sent.label is not None:
-                del self._labels[sent.label]
             has_nobody |= message.status == NO_RESPONDERS
             self._settle(sent, message)
         self._send()
@@ -272,7 +199,7 @@ class Publisher:
         if has_nobody:
             self._stuck(_NO_STREAM)
 
-    def _settle(self, sent: _Sent, message: Message) -> None:
+    def _settle(self, sent: Sent, message: Message) -> None:
         if message.status == NO_RESPONDERS:
             self._refuse(sent.places, HistoryUnavailable(_NO_STREAM))
             return
@@ -303,12 +230,12 @@ class Publisher:
             self.log.error("the stream {name} does not take an event: {what}", name=self._name, what=what)
         return HistoryUnavailable("the broker does not take events now")
 
-    def _refuse(self, places: Sequence[tuple[_Append, int]], why: HistoryUnavailable) -> None:
+    def _refuse(self, places: Sequence[Place], why: HistoryUnavailable) -> None:
         for append, index in places:
             append.refused[index] = why
             append.open -= 1
 
-    def _count(self, append: _Append) -> None:
+    def _count(self, append: Append) -> None:
         status = self._status
         fresh = len(append.drafts) - len(append.repeated) - len(append.refused)
         status.repeats += len(append.repeated)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from echochat.broker import Broker, BrokerUnavailable, Message
 from echochat.history.jetstream.api import ask
-from echochat.history.jetstream.consumer import numbers
+from echochat.history.jetstream.pushed import numbers
 from echochat.history.jetstream.subjects import NotAnEvent, topic_of
 
 PATIENCE = 30.0

@@ -208,7 +208,7 @@ class ConsumerTests(SharedCase):
         with (
             mock.patch("echochat.history.jetstream.consumer.ask", ask_and_dawdle),
             # Heartbeats would tell, too.
-            mock.patch("echochat.history.jetstream.consumer.HEARTBEAT", 60),
+            mock.patch("echochat.history.jetstream.description.HEARTBEAT", 60),
             mock.patch("echochat.history.jetstream.consumer.SILENCE", 60),
         ):
             second.broker.renew()
