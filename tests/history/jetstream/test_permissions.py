@@ -58,5 +58,5 @@ class PermissionsTests(TestCase):
         Who may not tell the broker to go on gets everything all the same, from one consumer after another.
         """
         permissions = documented_permissions().replace(', "$JS.FC.>"', "")
-        with mock.patch("echochat.history.jetstream.consumer.STALLED", 0.2):
+        with mock.patch("echochat.history.jetstream.reception.STALLED", 0.2):
             await self.publish_much(await self.server(permissions))

@@ -209,7 +209,7 @@ class ConsumerTests(SharedCase):
             mock.patch("echochat.history.jetstream.consumer.ask", ask_and_dawdle),
             # Heartbeats would tell, too.
             mock.patch("echochat.history.jetstream.description.HEARTBEAT", 60),
-            mock.patch("echochat.history.jetstream.consumer.SILENCE", 60),
+            mock.patch("echochat.history.jetstream.reception.SILENCE", 60),
         ):
             second.broker.renew()
             await back
@@ -276,7 +276,7 @@ class ConsumerTests(SharedCase):
         gone, back = second.when("unavailable"), second.when("available")
         with (
             mock.patch("echochat.history.jetstream.consumer.ask", ask_and_hear_nothing),
-            mock.patch.object(second.history._consumer._progress, "_seconds", 0.3),
+            mock.patch.object(second.history._consumer._reception._progress, "_seconds", 0.3),
         ):
             second.broker.renew()
             await first.publish(draft("x", "a", label="x"))
@@ -291,7 +291,7 @@ class ConsumerTests(SharedCase):
         """
         with (
             mock.patch("echochat.history.jetstream.publishing.DELIVERY", 0.5),
-            mock.patch("echochat.history.jetstream.consumer.SILENCE", 60),
+            mock.patch("echochat.history.jetstream.reception.SILENCE", 60),
         ):
             server = await self.server("a")
             assert server.history._consumer._subscription is not None
