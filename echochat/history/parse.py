@@ -11,6 +11,8 @@ from echochat.history.interface import IHistory
 from echochat.history.memory import MemoryHistory
 from echochat.history.records import Deduplication, Retention
 from echochat.history.sqlite.history import SQLiteHistory
+from echochat.history.sqlite.lockfile import LockFile
+from echochat.history.sqlite.schema import look_at
 from echochat.history.sqlite.settings import Settings
 
 _LOGIN: Final = re.compile(r"\A([a-z]+://).*@", re.IGNORECASE | re.DOTALL)
@@ -55,6 +57,21 @@ def shown(description: str) -> str:
     A description as it may be printed: without what stands before an @, where a password may be.
     """
     return _LOGIN.sub(r"\1", description)
+
+
+def look(description: str) -> None:
+    """
+    See whether a history could be had now, as far as that shows without opening it: before a process listens, or leaves
+    its terminal.
+
+    :param description: as for :func:`from_string`, which has accepted it.
+    :raises HistoryRefused: it could not.
+    """
+    kind, _, rest = description.partition(":")
+    if _KINDS.get(kind) in (_sqlite, _unsafe):
+        path = _path(rest)
+        look_at(path)
+        LockFile(f"{path}.lock").look()
 
 
 def _memory(rest: str, reactor: Any, retention: Retention, deduplication: Deduplication) -> IHistory:

@@ -6,11 +6,14 @@ one name is found depends on how they were installed. So ours are registered as 
 short for it. ``proxied:`` is ours alone.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+
+_TCP_PORT: Final = re.compile(r"tcp6?:(?:port=)?([^:=]*)(?::|\Z)", re.IGNORECASE)
 
 _SHORT: Final = "tls"
 _OURS: Final = "echochat-tls"
@@ -22,6 +25,10 @@ def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
 
     :raises ValueError: the description cannot be understood; the text says why.
     """
+    port = _TCP_PORT.match(description)
+    if port is not None:
+        # Twisted says of a wrong one "invalid literal for int()", or nothing before it listens.
+        to_port("tcp", port[1])
     endpoint: IStreamServerEndpoint = _read(serverFromString, reactor, description)
     return endpoint
 

@@ -77,7 +77,8 @@ class ProcessOptions(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            fail(f"{error} (--help lists the options)")
+            # What a file of --auth has to say is not unexpected.
+            fail(f"{str(error).removeprefix('Unexpected error: ')} (--help lists the options)")
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:

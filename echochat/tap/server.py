@@ -11,7 +11,8 @@ from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
 
 from echochat.daemon.control import ControlFactory
-from echochat.history.parse import UnknownHistory, from_string
+from echochat.history.errors import HistoryRefused
+from echochat.history.parse import UnknownHistory, from_string, look
 from echochat.history.records import Retention
 from echochat.identity.files import FileRefused
 from echochat.identity.rule_file import AccessRules
@@ -97,7 +98,8 @@ def makeService(options: Options) -> IService:
     try:
         retention = Retention(settings.retain_age, settings.retain_size, settings.retain_events)
         history = from_string(settings.history, reactor, retention, replicas=int(settings.history_replicas))
-    except UnknownHistory as error:
+        look(settings.history)
+    except (UnknownHistory, HistoryRefused) as error:
         fail(str(error))
     try:
         tokens = Tokens(settings.tokens) if settings.tokens is not None else None

@@ -119,6 +119,21 @@ class LockFileTests(SynchronousTestCase):
         second.release()
         second.release()
 
+    def test_look(self) -> None:
+        """
+        Who only looks is told who holds it, and leaves nothing behind where nobody does.
+        """
+        path = self.mktemp()
+        lock = LockFile(path)
+        lock.look()
+        self.assertFalse(os.path.exists(path))
+        lock.acquire()
+        self.assertIn(f"in use by process {os.getpid()}", str(self.assertRaises(HistoryRefused, LockFile(path).look)))
+        lock.release()
+        lock.look()
+        lock.acquire()
+        lock.release()
+
     def test_where_it_cannot_be_made(self) -> None:
         """
         A directory that does not exist is named.
@@ -202,7 +217,8 @@ class OpeningTests(TestCase):
         """
         with open(self.path, "wb") as file:
             file.write(b"It was a dark and stormy night; " * 300)
-        self.assertIn("corrupt", await self.refusal())
+        self.assertIn("it is no SQLite database", await self.refusal())
+        self.assertFalse(os.path.exists(f"{self.path}.lock"))
 
     async def test_somebody_elses_database(self) -> None:
         """

@@ -93,7 +93,8 @@ class ServiceGuarantees(Serving):
                 ("unix:/nowhere/at/all", "No such file or directory"),
                 ("tcp:7007:interface=192.0.2.1", "Cannot assign requested address"),
                 ("nonsense:1", "Unknown endpoint type: 'nonsense'"),
-                ("tcp:many", "invalid literal for int() with base 10: 'many'"),
+                ("tcp:many", "tcp: needs a port from 0 to 65535, as in tcp:7443"),
+                ("tcp:port=70080:interface=::1", "tcp: needs a port from 0 to 65535, as in tcp:7443"),
             ):
                 for start in ("privilegedStartService", "startService"):
                     service = self.make(endpoint)

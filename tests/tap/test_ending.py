@@ -31,14 +31,10 @@ Has a program write to a pipe that nobody reads.
 GOODBYE = b"/bye draining the server is going away: reconnect\r\n"
 
 
-class SignalTests(TestCase):
+class ProcessCase(TestCase):
     """
-    A server that is told to end sends its clients away, and ends with exit code 0.
+    A server in a process of its own, and its clients.
     """
-
-    async def start(self, *options: str, program: Any = TWISTD) -> tuple[Server, int]:
-        server = start_server(self, *options, program=program)
-        return server, await server.port()
 
     async def client(self, port: int, receive_buffer: int = 0) -> Peer:
         """
@@ -53,6 +49,16 @@ class SignalTests(TestCase):
         await peer.send(b"hello\n")
         self.assertEqual(await peer.read(6), b"HELLO\n")
         return peer
+
+
+class SignalTests(ProcessCase):
+    """
+    A server that is told to end sends its clients away, and ends with exit code 0.
+    """
+
+    async def start(self, *options: str, program: Any = TWISTD) -> tuple[Server, int]:
+        server = start_server(self, *options, program=program)
+        return server, await server.port()
 
     def refuses(self, port: int) -> bool:
         try:
@@ -142,7 +148,7 @@ class SignalTests(TestCase):
         self.assertNotIn(b"Traceback", server.output)
 
 
-class GivingUpTests(TestCase):
+class GivingUpTests(ProcessCase):
     """
     What cannot go on ends with one line and exit code 1.
     """
@@ -194,9 +200,26 @@ print("the reactor has ended")
         for program in (TWISTD, TWIST):
             server = start_server(self, "--history", "sqlite:history", program=program, directory=folder)
             self.assertEqual(await server.end(), 1)
-            self.assertNotIn(b"Traceback", server.output)
-            lines = [line for line in server.output.splitlines() if line.startswith(b"echochat: ")]
-            self.assertEqual(len(lines), 1, server.output)
+            told = "history is not a history: it is no SQLite database, or its beginning is corrupt"
+            self.assertEqual(server.output.decode(), f"echochat: {os.path.realpath(folder)}/{told}\n")
+            self.assertEqual(os.listdir(folder), ["history"])
+
+    async def test_history_that_another_process_has(self) -> None:
+        """
+        That is the only thing said, before it listens anywhere; by a daemon to whoever starts it, too.
+        """
+        folder, path = self.mktemp(), os.path.realpath(self.mktemp())
+        os.makedirs(folder)
+        first = start_server(self, "--history", f"sqlite:{path}")
+        await self.client(await first.port())
+        told = f"echochat: {path}.lock: the history is in use by process {first.pid}\n"
+        for program, options in ((TWISTD, None), (TWIST, None), (TWISTD, ("--pidfile=pid", "--logfile=log"))):
+            second = start_server(
+                self, "--history", f"sqlite:{path}", program=program, program_options=options, directory=folder
+            )
+            self.assertEqual(await second.end(), 1)
+            self.assertEqual(second.output.decode(), told)
+        self.assertEqual(os.listdir(folder), [])
 
 
 class OneLineTests(SynchronousTestCase):

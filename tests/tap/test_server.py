@@ -142,6 +142,17 @@ class OneLineTests(TestCase):
         told = "echochat: option --nonsense not recognized (--help lists the options)"
         await self.assert_one_line(told, "--nonsense")
 
+    async def test_accounts_that_others_can_read(self) -> None:
+        """
+        What is wrong with the file of accounts is nothing unexpected.
+        """
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w"):
+            os.chmod(path, 0o644)
+        for _, [line], code, _ in await self.run_both("--auth", f"argon2:{path}"):
+            self.assertTrue(line.startswith(f"echochat: {path} can be read or changed by others"), line)
+            self.assertEqual(code, 1)
+
     async def test_port_in_use(self) -> None:
         """
         A port that another process has, with its endpoint and the reason; nothing is left, no pidfile either.

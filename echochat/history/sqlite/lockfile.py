@@ -10,8 +10,11 @@ stays, and means nothing by itself.
 import errno
 import fcntl
 import os
+from typing import Final
 
 from echochat.history.errors import HistoryRefused
+
+_HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 class LockFile:
@@ -35,15 +38,33 @@ class LockFile:
             os.fchmod(descriptor, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            holder = _holder(descriptor)
             os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                who = f"process {holder}" if holder.isdigit() else "another process"
-                raise HistoryRefused(f"{self._path}: the history is in use by {who}") from error
+            if error.errno in _HELD:
+                raise HistoryRefused(f"{self._path}: the history is in use by {holder}") from error
             raise HistoryRefused(f"cannot lock {self._path}: {error.strerror}") from error
         self._descriptor = descriptor
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+
+    def look(self) -> None:
+        """
+        See whether it could be had now, and leave everything as it is.
+
+        :raises HistoryRefused: when another process holds it, naming that process.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            # It is not there, or whoever acquires it is told what is wrong.
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD:
+                raise HistoryRefused(f"{self._path}: the history is in use by {_holder(descriptor)}") from error
+        finally:
+            os.close(descriptor)
 
     def release(self) -> None:
         """
@@ -52,3 +73,8 @@ class LockFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _holder(descriptor: int) -> str:
+    holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    return f"process {holder}" if holder.isdigit() else "another process"

@@ -46,6 +46,11 @@ _VERSION_1: Final = (
 # Step n leads from version n to n + 1. A new file is at version 0, so to create one is to migrate it.
 STEPS: Final[Sequence[Sequence[str]]] = (_VERSION_1,)
 
+_MAGIC: Final = b"SQLite format 3\0"
+"""
+How a database begins, https://sqlite.org/fileformat2.html#magic_header_string.
+"""
+
 
 def connect_writer(path: str, connection: type[sqlite3.Connection]) -> sqlite3.Connection:
     """
@@ -108,6 +113,23 @@ def create(path: str) -> None:
         raise HistoryRefused(f"cannot open {path}: {error.strerror}") from error
     if not regular:
         raise HistoryRefused(f"{path} is not a file")
+
+
+def look_at(path: str) -> None:
+    """
+    See by its first bytes whether the file is a database at all, and leave everything as it is: there is no history
+    yet where it is empty or missing.
+
+    :raises HistoryRefused: it is none.
+    """
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(len(_MAGIC))
+    except OSError:
+        # It is not there, or whoever opens it is told what is wrong.
+        return
+    if beginning and beginning != _MAGIC:
+        raise HistoryRefused(f"{path} is not a history: it is no SQLite database, or its beginning is corrupt")
 
 
 def identify(path: str) -> None:

@@ -40,7 +40,7 @@ from echochat.history.sqlite.lockfile import LockFile
 from echochat.history.sqlite.readers import Readers
 from echochat.history.sqlite.reports import Append, Reports, Work
 from echochat.history.sqlite.retention import Retainer
-from echochat.history.sqlite.schema import create
+from echochat.history.sqlite.schema import create, look_at
 from echochat.history.sqlite.settings import Settings
 from echochat.history.sqlite.store import CHECKPOINT_BYTES, Store
 
@@ -89,6 +89,8 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         try:
+            # Beside what is another program's no lock is left.
+            look_at(self._settings.path)
             self._lock.acquire()
             create(self._settings.path)
             self._use(Store(self._settings))
