@@ -27,6 +27,7 @@ from echochat.history.jetstream.publishing import Publisher
 from echochat.history.jetstream.reading import Reader
 from echochat.history.jetstream.recovery import Recovery
 from echochat.history.jetstream.settings import Settings
+from echochat.history.jetstream.standing import Standing
 from echochat.history.jetstream.stream import Found, NoStream, Stream, StreamChanged, StreamRefused
 from echochat.history.jetstream.topics import Lists
 from echochat.history.records import Draft, Page, Status, Stored, TopicState
@@ -41,6 +42,7 @@ CLOSING: Final = 5.0
 Seconds that what waits has to be acknowledged when the history is closed.
 """
 
+_REMOVED: Final = "events were removed before they had arrived here"
 _CLOSED: Final = "the history is closed"
 _GONE: Final = "the broker cannot be reached"
 _CHARACTERS_BOUND: Final = 64 << 20
@@ -77,7 +79,6 @@ class JetStreamHistory:
     waiting_bound = 20_000
 
     def __init__(self, reactor: Any, broker: Broker, settings: Settings, clock: IReactorTime | None = None) -> None:
-        self.epoch = ""
         self.head = 0
         self.status = Status(unavailable="the history is not open yet")
         self.broker = broker
@@ -86,6 +87,7 @@ class JetStreamHistory:
         self._phase = Phase.NEW
         self._receiver: Receiver | None = None
         self._stream = Stream(broker, settings)
+        self._standing = Standing(self._stream, self.status, lambda: max(self._consumer.position, self._publisher.last))
         self._consumer = Consumer(broker, settings.name, self._clock, self._deliver, self._verify, self._lose)
         self._publisher = Publisher(
             broker,
@@ -106,9 +108,15 @@ class JetStreamHistory:
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = self._clock
         self._ticked = 0
-        self._missing = 0
         self._told = ""
         self._characters = 0
+
+    @property
+    def epoch(self) -> str:
+        """
+        See :class:`IHistory`.
+        """
+        return self._standing.epoch
 
     @property
     def waiting(self) -> int:
@@ -211,12 +219,7 @@ class JetStreamHistory:
 
         :raises StreamRefused, BrokerUnavailable, JetStreamError: that is not possible now.
         """
-        found = await self._stream.prepare()
-        if found.epoch == self.epoch and found.last < self._known:
-            if await self._stream.reached() > self._known:
-                raise BrokerUnavailable("the broker is behind the others")
-            found = await self._stream.rename()
-        self._learn(found)
+        self._learn(await self._standing.prepare())
         await self._consumer.begin(self._consumer.position)
         if self._phase is not Phase.OPEN or self.status.unavailable is None:
             return
@@ -227,30 +230,20 @@ class JetStreamHistory:
             self._receiver.became_available()
         self._begin_anyway()
 
-    @property
-    def _known(self) -> int:
-        """
-        A position that the stream has reached.
-        """
-        return max(self._consumer.position, self._publisher.last)
-
     def _learn(self, found: Found) -> None:
         self._reader.stream = found
         self._direct.replicas = found.replicas
-        self._missing = found.last - found.messages
-        if not self.epoch:
-            self.epoch = found.epoch
+        epoch = self._standing.epoch
+        self._standing.learn(found)
+        if not epoch:
             self.head = self._consumer.position = found.last
             return
-        if found.epoch == self.epoch and found.has_all_behind(self._consumer.position):
+        if found.epoch == epoch and found.has_all_behind(self._consumer.position):
             return
         assert self._receiver is not None
         self.head = self._consumer.position = self._publisher.last = found.last
-        if found.epoch == self.epoch:
-            self._receiver.interrupted("events were removed before they had arrived here")
-            return
-        self.epoch = found.epoch
-        self._receiver.interrupted("the stream is another one")
+        is_the_same = found.epoch == epoch
+        self._receiver.interrupted(_REMOVED if is_the_same else "the stream is another one")
 
     def _not_prepared(self, failure: Failure) -> None:
         if not failure.check(StreamRefused, BrokerUnavailable, JetStreamError):
@@ -326,16 +319,7 @@ class JetStreamHistory:
         :raises StreamChanged: it is another one.
         :raises BrokerUnavailable, JetStreamError: it cannot be seen.
         """
-        known = self._known
-        found = await self._stream.look()
-        if found.epoch == self.epoch and found.last < known < await self._stream.reached():
-            return
-        if found.epoch != self.epoch or found.last < known:
-            raise StreamChanged("the stream is another one")
-        self._reader.stream = found
-        missing = found.last - found.messages
-        self.status.removed += max(0, missing - self._missing)
-        self._missing = missing
+        self._reader.stream = await self._standing.look()
 
     async def _verify(self) -> None:
         """
@@ -343,9 +327,7 @@ class JetStreamHistory:
 
         :raises StreamChanged: it cannot.
         """
-        await self.look()
-        if not self._reader.stream.has_all_behind(self._consumer.position):
-            raise StreamChanged("events were removed before they had arrived here")
+        self._reader.stream = await self._standing.verify(self._consumer.position)
 
     def _not_looked(self, failure: Failure) -> None:
         if failure.check(StreamChanged, JetStreamError):
