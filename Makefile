@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 TESTS  ?= tests
+JOBS   ?= 3
 ARGS   ?=
 
 SHELL       := /bin/sh
@@ -34,8 +35,8 @@ run: $(VENV)/installed-run  ## start the server in the foreground (Ctrl-C ends i
 cluster: $(VENV)/installed-cluster  ## start servers for all processors, their broker, and a balancer in front
 	@exec "$(BIN)/twistd" -n --pidfile= echochat-cluster $(ARGS)
 
-test: $(VENV)/installed-test  ## run the whole test suite
-	@exec "$(BIN)/python" -m twisted.trial $(ARGS) $(TESTS)
+test: $(VENV)/installed-test  ## run the whole test suite, in JOBS=3 processes
+	@exec "$(BIN)/python" -m twisted.trial $(JOBS:%=-j%) $(ARGS) $(TESTS)
 
 check: $(VENV)/installed-check  ## formatting, lint, types, and what may import what
 	"$(BIN)/python" -m ruff format --check .
