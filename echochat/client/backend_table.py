@@ -2,28 +2,14 @@
 A balancer's backends as a table in a terminal, or in a pipe.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from echochat.client.harmless import harmless
+from echochat.client.state_table import make_console, print_states
 from echochat.wire.figures import duration, size
-
-_STYLES: Final = {
-    "up": "green",
-    "starting": "cyan",
-    "draining": "yellow",
-    "drained": "yellow",
-    "leaving": "yellow",
-    "down": "bold red",
-}
-
-_WIDTH_OF_A_PIPE: Final = 240
 
 _COLUMNS: Final = (
     "backend",
@@ -38,6 +24,8 @@ _COLUMNS: Final = (
     "last check",
 )
 
+_NUMBERS: Final = frozenset(_COLUMNS) - {"backend", "state", "last check"}
+
 _WIDTH_OF_ALL: Final = 110
 
 _MOST_WANTED: Final = ("backend", "state", "active", "weight", "new/s", "failed", "last check")
@@ -50,29 +38,21 @@ def print_backends(balancer: Mapping[str, Any], backends: Sequence[Mapping[str, 
     """
     Print them, and one line on the balancer itself.
     """
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    console = make_console()
     columns = _COLUMNS if console.width >= _WIDTH_OF_ALL else _MOST_WANTED
-    for name in columns:
-        is_text = name in ("backend", "state", "last check")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "last check", overflow="fold")
-    for each in backends:
-        row = _row(each)
-        table.add_row(*(row[name] for name in columns))
-    console.print(table)
+    print_states(console, columns, _NUMBERS, map(_row, backends))
     summary = "{serving} of {backends} backends serve, {active} connections, {waiting} waiting, up for {up}"
     console.print(Text(summary.format(**balancer, up=duration(balancer["uptime"]))))
     if balancer["shortage"] is not None:
         console.print(Text(f"clients are refused: {harmless(balancer['shortage'])}", style="bold red"))
 
 
-def _row(backend: Mapping[str, Any]) -> dict[str, Text]:
-    state = str(backend["state"])
+def _row(backend: Mapping[str, Any]) -> dict[str, str]:
     limit = f"/{backend['max']}" if backend["max"] else ""
     ago = "" if backend["checked"] is None else f", {duration(backend['checked'])} ago"
     cells = (
         f"{backend['name']}{' (backup)' * bool(backend['backup'])}",
-        state,
+        str(backend["state"]),
         f"{backend['active']}{limit}",
         str(backend["weight"]),
         f"{backend['connections_per_second']:g}",
@@ -82,6 +62,4 @@ def _row(backend: Mapping[str, Any]) -> dict[str, Text]:
         str(backend["failures"]),
         f"{backend['why']}{ago}",
     )
-    row = {name: Text(harmless(cell)) for name, cell in zip(_COLUMNS, cells, strict=True)}
-    row["state"].stylize(_STYLES.get(state, ""))
-    return row
+    return dict(zip(_COLUMNS, cells, strict=True))

@@ -30,25 +30,21 @@ def amount(highest: float) -> Callable[[str], float]:
     """
     Read a number from 0 to ``highest``, fractions allowed.
     """
-
-    def read(written: str) -> float:
-        number = _number(written)
-        if not 0 <= number <= highest:
-            raise ValueError(f"a number from 0 to {highest:g}")
-        return number
-
-    return read
+    return _up_to(highest, "a number")
 
 
 def seconds(highest: float) -> Callable[[str], float]:
     """
     Read a time in seconds: 0 to ``highest``, fractions allowed.
     """
+    return _up_to(highest, "seconds")
 
+
+def _up_to(highest: float, what: str) -> Callable[[str], float]:
     def read(written: str) -> float:
         number = _number(written)
         if not 0 <= number <= highest:
-            raise ValueError(f"seconds from 0 to {highest:g}")
+            raise ValueError(f"{what} from 0 to {highest:g}")
         return number
 
     return read

@@ -4,6 +4,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +14,7 @@ from echochat.history.jetstream.api import ask
 from tests.broker.nats import Nats, connected
 from tests.client.processes import Program
 from tests.client.test_topics import TopicTestCase
-from tests.processes import start_server
+from tests.processes import DEADLINE, start_server
 
 
 class HistoryCopyTests(TopicTestCase):
@@ -28,6 +29,16 @@ class HistoryCopyTests(TopicTestCase):
         program = self.start("history", "copy", source, target)
         self.assertEqual(await program.ends(), code, program.errors)
         return program
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """
+        Look in each turn whether it holds; it has to soon.
+        """
+        clock = IReactorTime(reactor)
+        deadline = clock.seconds() + DEADLINE
+        while not condition():
+            self.assertLess(clock.seconds(), deadline)
+            await deferLater(clock, 0)
 
     async def publish(self, *topics: str) -> None:
         """
@@ -72,8 +83,7 @@ class HistoryCopyTests(TopicTestCase):
         copy = os.path.abspath(self.mktemp())
         program = self.start("history", "copy", f"sqlite:{self.history}", f"sqlite:{copy}")
         # It copies for a second or less: at its first sign of life it is somewhere at the beginning.
-        while not os.path.exists(copy) and program.errors == b"":
-            await deferLater(IReactorTime(reactor), 0)
+        await self.until(lambda: os.path.exists(copy) or program.errors != b"")
         program.signal(signal.SIGKILL)
         await program.ends()
         await self.copy(f"sqlite:{self.history}", f"sqlite:{copy}")
@@ -144,8 +154,7 @@ class HistoryCopyTests(TopicTestCase):
         source, back = f"sqlite:{self.history}", f"sqlite:{os.path.abspath(self.mktemp())}"
         program = self.start("history", "copy", source, nats.address)
         # It has published something when the broker's store has a file with messages.
-        while not nats.has_messages():
-            await deferLater(IReactorTime(reactor), 0)
+        await self.until(nats.has_messages)
         program.signal(signal.SIGKILL)
         await program.ends()
         await self.copy(source, nats.address)

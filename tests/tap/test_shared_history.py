@@ -58,6 +58,15 @@ class SharedHistoryTests(TestCase):
         self.addCleanup(person.leave)
         return person
 
+    async def following(self) -> tuple[Server, Person, str]:
+        """
+        A server, somebody there who follows the lobby, and the epoch that they were told.
+        """
+        server = self.server()
+        person = await self.person(server)
+        await person.say("/sub lobby")
+        return server, person, (await person.line(r"/ok sub lobby 0 (\w+)"))[1]
+
     async def assert_ends(self, *servers: Server) -> None:
         for server in servers:
             self.assertEqual(await server.stop(), 0)
@@ -149,10 +158,7 @@ class SharedHistoryTests(TestCase):
         """
         While the broker is gone a server echoes and its subscribers stay; afterwards they go on.
         """
-        server = self.server()
-        person = await self.person(server)
-        await person.say("/sub lobby")
-        await person.line(r"/ok sub lobby 0 \w+")
+        server, person, _ = await self.following()
         await self.nats.kill()
         await server.until(rb"the history is unavailable")
         await person.say("still here?")
@@ -171,10 +177,7 @@ class SharedHistoryTests(TestCase):
         A stream that is gone is made anew, as another log: those who follow something are asked to resume, and are told
         of the gap.
         """
-        server = self.server()
-        person = await self.person(server)
-        await person.say("/sub lobby")
-        epoch = (await person.line(r"/ok sub lobby 0 (\w+)"))[1]
+        server, person, epoch = await self.following()
         for number in (1, 2, 3):
             await person.say(f"/pub lobby {number}")
             await person.line(f"/event lobby {number} .*")

@@ -11,7 +11,7 @@ class Silences:
     """
     For each subscriber and fault, the longest time without an event that began between this fault and the next.
 
-    :param arrivals: for each subscriber, when something came.
+    :param arrivals: for each subscriber, when something came: nothing for one that never got anything.
     :param began: when each fault began, and of which kind it was.
     :param ended: when the last one's time was over; what comes later does not count.
     """
@@ -24,7 +24,10 @@ class Silences:
         for times in arrivals.values():
             counted = [each for each in times if each <= ended]
             if not counted:
-                continue
+                if times or not starts:
+                    continue
+                # It was there from the beginning, and never got an event.
+                counted = [starts[0]]
             longest = [0.0] * len(began)
             for before, after in pairwise([*counted, ended]):
                 # One that was under way when the next fault came is that one's, too, as far as it lasted then.

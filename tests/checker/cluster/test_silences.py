@@ -41,6 +41,13 @@ class SilencesTests(SynchronousTestCase):
         silences = Silences({"a": [0, 1, 9], "auditor": [9]}, [("kill", 1)], 8)
         self.assertEqual(str(silences), "all p50 7.00, p99 7.00, max 7.00; kill p50 7.00, p99 7.00, max 7.00")
 
+    def test_never(self) -> None:
+        """
+        Who never got anything has been without events from the first fault to the end.
+        """
+        silences = Silences({"a": [], "b": [0, 1, 2, 3]}, [("kill", 1)], 3)
+        self.assertEqual(silences.longest, 2)
+
     def test_none(self) -> None:
         """
         Without faults there is nothing to tell.
