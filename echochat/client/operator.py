@@ -4,6 +4,7 @@ The operator's end of the control socket: one command, its items, its closing li
 It blocks: an operator's command has nothing else to do, and needs no Twisted for it.
 """
 
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -12,6 +13,11 @@ from echochat.wire.answers import Answer, Err, Info, Ok, UnreadableAnswer, parse
 from echochat.wire.lines import LineReader, Overlong
 
 TIMEOUT: Final = 30.0
+
+NOBODY: Final = (errno.ENOENT, errno.ECONNREFUSED)
+"""
+Nobody listens at a UNIX socket.
+"""
 
 
 class OperationFailed(Exception):
@@ -50,6 +56,8 @@ def ask(control: str, command: str) -> tuple[list[str], str]:
             raise OperationFailed(f"the server at {path} did not answer within {TIMEOUT:g} seconds", items) from None
         except OSError as error:
             reason = error.strerror or str(error)
+            if error.errno in NOBODY:
+                reason += ": is it running?"
             raise OperationFailed(f"the control socket {path} cannot be reached: {reason}", items) from None
     raise OperationFailed(f"the server at {path} closed without an answer", items)
 

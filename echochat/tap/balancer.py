@@ -36,7 +36,7 @@ from echochat.net.gate import Gate
 from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
 from echochat.tap.capacity import most_connections
-from echochat.tap.ending import give_up, tell_refusals_in_one_line
+from echochat.tap.ending import give_up, how_to_log, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, flags, parameters
 from echochat.tap.signals import take_signals
 from echochat.tap.tuning import tune_python
@@ -173,7 +173,8 @@ def makeService(options: Options) -> IService:
             raise SettingError(f"{names} can only change with a restart; everything else is in use")
 
     tune_python()
-    tell_refusals_in_one_line()
+    log = how_to_log(options)
+    tell_refusals_in_one_line(log)
     control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
     parts: list[Part] = [AtTheEnd(watch.stop, checks.stop), fleet, trends, AtTheEnd(dispatch.stop)]
     pages: list[tuple[str, IProtocolFactory]] = []
@@ -185,7 +186,7 @@ def makeService(options: Options) -> IService:
         parts.append(site)
         pages.append((settings.status, site))
     service = BalancerService(
-        lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), parts, control, pages
+        lean_reactor, factory, gate, settings.listen, partial(give_up, reactor, log=log), parts, control, pages
     )
     operations.reloads.add("the configuration", reload)
     operations.reloads.add("the certificates", service.ports.reload_certificates)

@@ -24,7 +24,7 @@ from echochat.identity.files import FileRefused
 from echochat.identity.rule_file import AccessRules
 from echochat.identity.tokens import Tokens
 from echochat.server.settings import SETTINGS as SERVER_SETTINGS
-from echochat.tap.ending import give_up, tell_refusals_in_one_line
+from echochat.tap.ending import give_up, how_to_log, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, flags, parameters
 from echochat.tap.signals import take_signals
 
@@ -87,13 +87,14 @@ def makeService(options: Options) -> IService:
     reactor: Any = installed
     settings = options.settings
     program = None if settings.broker is not None else _broker_program()
-    tell_refusals_in_one_line()
+    log = how_to_log(options)
+    tell_refusals_in_one_line(log)
     _look_at_files(settings)
     try:
         folder = Folder(settings.data)
     except FolderRefused as error:
         fail(str(error))
-    service = ClusterService(reactor, folder, settings, program, partial(give_up, reactor))
+    service = ClusterService(reactor, folder, settings, program, partial(give_up, reactor, log=log))
     reloads = Reloads()
 
     def reload() -> None:

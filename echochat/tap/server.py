@@ -28,7 +28,7 @@ from echochat.server.operations import Operations
 from echochat.server.service import EchoChatService
 from echochat.server.settings import SETTINGS, ServerSettings, make_settings
 from echochat.tap.capacity import most_connections
-from echochat.tap.ending import give_up, stop, tell_refusals_in_one_line
+from echochat.tap.ending import give_up, how_to_log, stop, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, parameters
 from echochat.tap.signals import take_signals
 from echochat.tap.tuning import tune_python
@@ -109,7 +109,8 @@ def makeService(options: Options) -> IService:
     admission = Admission(lean_reactor.seconds, options.checkers, tokens, rules)
     factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate, admission)
     tune_python()
-    tell_refusals_in_one_line()
+    log = how_to_log(options)
+    tell_refusals_in_one_line(log)
     operations = Operations(factory, lambda: reactor.callFromThread(stop, reactor))
     operations.reloads.add("the configuration", lambda: factory.apply(options.read_settings()))
     for checker in options.checkers:
@@ -127,7 +128,9 @@ def makeService(options: Options) -> IService:
 
         company = join(lean_reactor, cast("JetStreamHistory", history), factory, operations, settings.lease)
     control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
-    service = EchoChatService(lean_reactor, factory, gate, settings.listen, partial(give_up, reactor), control, company)
+    service = EchoChatService(
+        lean_reactor, factory, gate, settings.listen, partial(give_up, reactor, log=log), control, company
+    )
     operations.reloads.add("the certificates", service.ports.reload_certificates)
     take_signals(reactor, service.hurry, operations.reloads)
     return service

@@ -212,7 +212,8 @@ class NoServerTests(SynchronousTestCase):
         A path where nothing is, for every command; the line names it.
         """
         for command in COMMANDS:
-            self.failed(self.operate(*command), f"{self.path} cannot be reached: No such file or directory")
+            why = rf"{self.path} cannot be reached: No such file or directory: is it running\?"
+            self.failed(self.operate(*command), why)
 
     def test_no_socket(self) -> None:
         """

@@ -204,6 +204,18 @@ print("the reactor has ended")
             self.assertEqual(server.output.decode(), f"echochat: {os.path.realpath(folder)}/{told}\n")
             self.assertEqual(os.listdir(folder), ["history"])
 
+    async def test_once_in_a_terminal(self) -> None:
+        """
+        In a terminal, where the log is shown, too, the reason is there once; elsewhere it is in the log as well.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = ("--listen", f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1", "--history", "memory:")
+            # twist begins its log when the service has started.
+            for program, terminal, times in ((TWISTD, True, 1), (TWISTD, False, 2), (TWIST, True, 1)):
+                server = start_server(self, *listen, program=program, terminal=terminal)
+                self.assertEqual(await server.end(), 1)
+                self.assertEqual(server.output.count(b"cannot listen on"), times, server.output)
+
     async def test_history_that_another_process_has(self) -> None:
         """
         That is the only thing said, before it listens anywhere; by a daemon to whoever starts it, too.
