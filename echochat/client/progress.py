@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    FileSizeColumn,
     Progress,
     ProgressColumn,
     TaskProgressColumn,
@@ -88,7 +89,8 @@ class LineProgress(_Bar):
 
     def __init__(self, clock: IReactorTime, look: Callable[[], tuple[int, int]], descriptor: int = 0) -> None:
         total = _size_of(descriptor)
-        columns = (TextColumn("{task.fields[lines]:,} published"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        how_much: ProgressColumn = FileSizeColumn() if total is None else DownloadColumn()
+        columns = (TextColumn("{task.fields[lines]:,} published"), BarColumn(), how_much, TimeRemainingColumn())
         super().__init__(clock, columns, lambda: total, look)
 
 

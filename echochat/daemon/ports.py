@@ -23,6 +23,12 @@ vanished is found within two minutes.
 """
 
 
+_LOCKED: Final = "Cannot acquire lock"
+"""
+What Twisted says of a UNIX socket that another process listens on.
+"""
+
+
 class CannotStart(Exception):
     """
     The process cannot start. The message says why in one sentence, for whoever starts it: end it with that.
@@ -130,6 +136,8 @@ def _why_deaf(endpoint: str, failure: Failure) -> str:
     error: object = failure.value
     if isinstance(error, CannotListenError):
         error = error.socketError
+    if isinstance(failure.value, CannotListenError) and str(error) == _LOCKED:
+        return f"cannot listen on {endpoint}: another process does"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"cannot listen on {endpoint}: {reason}"
 

@@ -42,6 +42,8 @@ def from_string(
     :raises UnknownHistory: for anything else, in a sentence for the operator.
     """
     kind, colon, rest = description.partition(":")
+    if replicas != 1 and kind in _KINDS:
+        raise UnknownHistory(f"{replicas} replicas are for brokers to keep: write nats://HOST:PORT, not {description}")
     if kind in ("nats", "tls"):
         return _jetstream(description, reactor, retention, deduplication, replicas)
     make = _KINDS.get(kind) if colon else None

@@ -240,6 +240,8 @@ class PubTests(TopicTestCase):
         await client.says(rb"1 published")
         client.types(b"\x04")
         self.assertEqual(await client.ends(), 0)
+        # How long the input will be is not known.
+        self.assertNotIn(b"/?", client.output)
 
 
 class SubTests(TopicTestCase):

@@ -33,6 +33,14 @@ class FromStringTests(SynchronousTestCase):
         """
         self.assertRaises(UnknownHistory, from_string, "memory:/some/file", reactor)
 
+    def test_replicas_are_brokers(self) -> None:
+        """
+        Who asks for replicas where nobody keeps any is told so, and does not rely on them.
+        """
+        for kind in ("sqlite:some/file", "memory:"):
+            error = self.assertRaises(UnknownHistory, from_string, kind, reactor, replicas=3)
+            self.assertIn("3 replicas are for brokers to keep", str(error))
+
     def test_anything_else_names_what_there_is(self) -> None:
         """
         A mistake is answered with one line that helps.

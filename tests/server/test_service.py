@@ -103,6 +103,17 @@ class ServiceGuarantees(Serving):
                     self.factory.exchange.close()
         self.assertEqual(self.told, [])
 
+    async def test_another_listens(self) -> None:
+        """
+        A UNIX socket on which another process listens is told as that, and not as a lock.
+        """
+        endpoint = f"unix:{self.folder()}/socket"
+        first = await self.start(endpoint)
+        second = EchoChatService(self.reactor, self.factory, self.gate, (endpoint,), self.told.append)
+        error = self.assertRaises(CannotStart, second.privilegedStartService)
+        self.assertEqual(str(error), f"cannot listen on {endpoint}: another process does")
+        await self.stop(first)
+
     async def test_cannot_listen_later(self) -> None:
         """
         An endpoint that fails after some time is told of, too: a server is never deaf without a word.
