@@ -424,7 +424,7 @@ Has checking a password for ``broken`` end in a traceback, with the password in 
 """
 
 
-_PORT = rb"(?:echochat chat|--tls) 127\.0\.0\.1:(\d+)(?=\n|\", \"log_logger)"
+_PORT = rb"(?:echochat chat|FILE\]) 127\.0\.0\.1:(\d+)(?=\n|\", \"log_logger)"
 """
 Where the server listens, in both logs.
 """
