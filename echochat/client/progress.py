@@ -1,25 +1,20 @@
 """
 Showing on a terminal how far something long has come.
+
+What draws it is imported when there is something to draw: a publish from a script, of which many are made one after
+another, would spend a tenth of its time on that.
 """
 
 import os
 import stat
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    FileSizeColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 PATIENCE: Final = 1.0
 """
@@ -33,20 +28,14 @@ class _Bar:
     """
     A bar on standard error, if that is a terminal. It needs no thread: the reactor draws it.
 
-    :param columns: what it shows; the bar's text has the field ``lines``.
     :param total: of the first of what ``look`` tells; None: not known.
     :param look: tells how far it is, and how many lines that are.
     """
 
     def __init__(
-        self,
-        clock: IReactorTime,
-        columns: Sequence[ProgressColumn],
-        total: Callable[[], int | None],
-        look: Callable[[], tuple[int, int]],
+        self, clock: IReactorTime, total: Callable[[], int | None], look: Callable[[], tuple[int, int]]
     ) -> None:
         self._clock = clock
-        self._columns = columns
         self._look = look
         self._total = total
         self._progress: Progress | None = None
@@ -64,8 +53,17 @@ class _Bar:
             self._show()
             self._progress.stop()
 
+    def columns(self) -> "Sequence[ProgressColumn]":
+        """
+        What it shows; the bar's text has the field ``lines``.
+        """
+        raise NotImplementedError
+
     def _begin(self) -> None:
-        self._progress = Progress(*self._columns, console=Console(stderr=True), auto_refresh=False)
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._progress = Progress(*self.columns(), console=Console(stderr=True), auto_refresh=False)
         self._task = self._progress.add_task("", total=self._total(), lines=0)
         self._progress.start()
         self._tick()
@@ -88,10 +86,14 @@ class LineProgress(_Bar):
     """
 
     def __init__(self, clock: IReactorTime, look: Callable[[], tuple[int, int]], descriptor: int = 0) -> None:
-        total = _size_of(descriptor)
-        how_much: ProgressColumn = FileSizeColumn() if total is None else DownloadColumn()
-        columns = (TextColumn("{task.fields[lines]:,} published"), BarColumn(), how_much, TimeRemainingColumn())
-        super().__init__(clock, columns, lambda: total, look)
+        self._size = _size_of(descriptor)
+        super().__init__(clock, lambda: self._size, look)
+
+    def columns(self) -> "Sequence[ProgressColumn]":
+        from rich.progress import BarColumn, DownloadColumn, FileSizeColumn, TextColumn, TimeRemainingColumn
+
+        how_much = FileSizeColumn() if self._size is None else DownloadColumn()
+        return (TextColumn("{task.fields[lines]:,} published"), BarColumn(), how_much, TimeRemainingColumn())
 
 
 class CopyProgress(_Bar):
@@ -101,16 +103,15 @@ class CopyProgress(_Bar):
     :param total: tells the last position, and ``look`` the position that was reached and the events copied.
     """
 
-    def __init__(
-        self, clock: IReactorTime, total: Callable[[], int | None], look: Callable[[], tuple[int, int]]
-    ) -> None:
-        columns = (
+    def columns(self) -> "Sequence[ProgressColumn]":
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        return (
             TextColumn("{task.fields[lines]:,} copied"),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
         )
-        super().__init__(clock, columns, total, look)
 
 
 def _size_of(descriptor: int) -> int | None:
