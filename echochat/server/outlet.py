@@ -4,7 +4,7 @@ Where a subscription delivers.
 
 from typing import Final, Protocol
 
-from echochat.chat.topics import Send
+from echochat.net.lean import Send
 
 
 class Outlet(Protocol):
