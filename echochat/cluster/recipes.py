@@ -15,7 +15,9 @@ from echochat.cluster.folder import Folder
 from echochat.cluster.leash import command
 from echochat.cluster.settings import ClusterSettings
 
-_TWISTD: Final = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=")
+# It starts a tenth quicker when importing, which leaves no garbage, does not have it looked for.
+_START: Final = "import gc; gc.set_threshold(50_000); from twisted.scripts.twistd import run; run()"
+_TWISTD: Final = (sys.executable, "-c", _START, "-n", "--pidfile=")
 
 _PAYLOAD: Final = 1 << 20
 """
