@@ -3,7 +3,7 @@ Tests for :mod:`echochat.server.subscription`, and for the hub and the participa
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -773,7 +773,11 @@ class Machine(RuleBasedStateMachine):
 class PromiseTests(SynchronousTestCase):
     """
     The promise, whatever happens in whatever order.
+
+    :cvar runs: how many orders are tried; the long tests try more.
     """
+
+    runs: ClassVar[int] = 100
 
     def test_anything_at_any_moment(self) -> None:
         """
@@ -787,7 +791,7 @@ class PromiseTests(SynchronousTestCase):
                 derandomize=True,
                 deadline=None,
                 database=None,
-                max_examples=300,
+                max_examples=self.runs,
                 stateful_step_count=80,
                 suppress_health_check=list(HealthCheck),
             ),

@@ -2,6 +2,7 @@
 What clients send, good and bad, for tests of properties: the bytes that mean something occur often.
 """
 
+import os
 from itertools import pairwise
 
 from hypothesis import HealthCheck, settings
@@ -11,11 +12,12 @@ reproducible = settings(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=300,
+    max_examples=int(os.environ.get("ECHOCHAT_EXAMPLES", "100")),
     suppress_health_check=[HealthCheck.too_slow],
 )
 """
-The same examples in every run, and no verdict on how long one takes, or to make: the machine has other work.
+The same examples in every run, and no verdict on how long one takes, or to make: the machine has other work. The long
+tests look at more of them.
 """
 
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r\0"])

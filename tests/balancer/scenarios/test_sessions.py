@@ -115,3 +115,46 @@ class MovingTests(SessionCase):
         print(f"\nrebalance: {verdict}; {await proxy.counts()}")
         self.assertEqual((verdict.lost, verdict.doubled, verdict.repeated), (0, 0, 0), str(verdict))
         self.assertEqual((verdict.untold, verdict.given_up, verdict.away), (0, 0, 0), str(verdict))
+
+
+class DyingTests(SessionCase):
+    """
+    Servers die, leave and come, and their clients go on.
+
+    :cvar names: the servers, of which the last one joins later.
+    :cvar rounds: how often it all happens.
+    :cvar victims: how many are killed in a round.
+    """
+
+    crowd = 20
+    seconds = 1.0
+    names: ClassVar[str] = "abc"
+    rounds: ClassVar[int] = 1
+    victims: ClassVar[int] = 1
+
+    async def test_servers_die_drain_and_join(self) -> None:
+        """
+        With servers that are killed with -9 and started again, drained, made ready and added, nobody gives up and
+        nothing that was acknowledged is lost. (A publish that was under way when its server was killed may be in two
+        histories: each server has its own.)
+        """
+        servers = await self.servers(self.names)
+        *first, joining = servers
+        proxy = await self.front(*(server.member for server in first), slow_start=1.0)
+        crowd = await self.come(proxy)
+        await proxy.add(joining.member)
+        for _ in range(self.rounds):
+            for server in first[: self.victims]:
+                await server.kill()
+                await self.until_counts(proxy, lambda counts: sum(counts.values()) == self.crowd, self.patience)
+                await server.start()
+                await self.until_up(proxy, server.name)
+            await proxy.drain("b", self.seconds)
+            await self.until_counts(proxy, lambda counts: not counts["b"], self.patience)
+            await proxy.ready("b")
+            await self.until_up(proxy, "b")
+        await crowd.settle()
+        verdict = await crowd.judge(servers)
+        print(f"\n{self.rounds * self.victims} kills, {self.rounds} drains, a server added: {verdict}")
+        self.assertEqual((verdict.lost, verdict.repeated, verdict.untold, verdict.away), (0, 0, 0, 0), str(verdict))
+        self.assertGreater(verdict.connections, self.crowd)
