@@ -7,6 +7,8 @@ import sys
 from twisted.trial.unittest import TestCase
 
 from echochat import __version__
+from echochat.client.cli import main
+from tests.client.click_runner import make_runner
 from tests.client.processes import start_client, start_program
 
 
@@ -49,9 +51,9 @@ class CommandTests(TestCase):
         names = [line.split()[0] for line in listed if line.strip()]
         self.assertIn("chat", names)
         for name in names:
-            about = start_client(name, "--help")
-            self.assertEqual(await about.ends(), 0)
-            self.assertIn(f"Usage: echochat {name}".encode(), about.output)
+            about = make_runner().invoke(main, [name, "--help"], prog_name="echochat")
+            self.assertEqual(about.exit_code, 0)
+            self.assertIn(f"Usage: echochat {name}", about.stdout)
 
     async def test_unknown_subcommand(self) -> None:
         """

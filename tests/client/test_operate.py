@@ -57,15 +57,24 @@ class OperatorTests(TestCase):
         control = ("--control", f"unix:{self.path}")
         return start_server(self, "--history", "memory:", *control, *options, directory=self.folder)
 
-    async def operate(self, *command: str, code: int = 0) -> tuple[str, str]:
+    def operate(self, *command: str, code: int = 0) -> tuple[str, str]:
         """
-        Run an operator's command, with the control socket in the environment.
+        Run an operator's command in this process, with the control socket in the environment.
 
         :return: its output and its errors.
         """
+        environment = {"ECHOCHAT_CONTROL": f"unix:{self.path}"}
+        result = make_runner().invoke(main, [*command], prog_name="echochat", env=environment)
+        self.assertEqual(result.exit_code, code, result.output)
+        return result.stdout, result.stderr
+
+    async def operate_apart(self, *command: str) -> tuple[str, str]:
+        """
+        The same as its user runs it, as a process; it has to be a success.
+        """
         client = start_client(*command, environment={"ECHOCHAT_CONTROL": f"unix:{self.path}"})
         self.addCleanup(stop_program, client)
-        self.assertEqual(await client.ends(), code, client.output + client.errors)
+        self.assertEqual(await client.ends(), 0, client.output + client.errors)
         return client.output.decode(), client.errors.decode()
 
     async def talk(self, port: int, *lines: bytes) -> Talker:
@@ -89,51 +98,51 @@ class OperatorTests(TestCase):
         mallory = await self.talk(port, b"/nick mallory", b"/pub t x")
         alice = await self.talk(port, b"/nick alice")
 
-        output, errors = await self.operate("status")
+        output, errors = await self.operate_apart("status")
         self.assertEqual(errors, "")
         shown = dict(line.split("  ", 1) for line in output.splitlines())
         shown = {name.strip(): value.strip() for name, value in shown.items()}
         self.assertEqual(shown["version"], __version__)
         self.assertEqual((shown["connections"], shown["publishes"], shown["history"]), ("2", "1", "available"))
-        values = json.loads((await self.operate("status", "--json"))[0])
+        values = json.loads(self.operate("status", "--json")[0])
         self.assertEqual((values["connections"], values["process"], values["history"]), (2, server.pid, "available"))
         self.assertEqual(set(values), set(shown))
 
-        output, _ = await self.operate("reload")
+        output, _ = self.operate("reload")
         self.assertIn("the access rules: reloaded\n", output)
         self.assertTrue(output.endswith("\nreloaded\n"))
         with open(rules, "a") as file:
             file.write("[[rule]]\nwho = 1\n")
-        output, errors = await self.operate("reload", code=1)
+        output, errors = self.operate("reload", code=1)
         self.assertRegex(output, r"\nthe access rules: kept as it was: [^\n]*rules:5: [^\n]+\n")
         self.assertRegex(errors, r"\Aechochat: [^\n]+\n\Z")
         self.assertRegex(await alice.ask(b"/pub t x"), rb"\A/ok pub t 2\Z")
 
-        self.assertEqual(await self.operate("kick", "nobody"), ("0 connections closed\n", ""))
-        self.assertEqual(await self.operate("kick", "Mallory"), ("1 connection closed\n", ""))
+        self.assertEqual(self.operate("kick", "nobody"), ("0 connections closed\n", ""))
+        self.assertEqual(self.operate("kick", "Mallory"), ("1 connection closed\n", ""))
         self.assertRegex(await mallory.hear(), rb"\A/bye (banned|restarted) ")
         mallory = await self.talk(port, b"/nick mallory")
-        self.assertEqual(await self.operate("ban", "mallory", "3600"), ("1 connection closed\n", ""))
+        self.assertEqual(self.operate("ban", "mallory", "3600"), ("1 connection closed\n", ""))
         self.assertRegex(await mallory.hear(), rb"\A/bye banned ")
         again = await self.talk(port)
         self.assertRegex(await again.ask(b"/nick MALLORY"), rb"\A/err name-taken ")
-        self.assertEqual(await self.operate("unban", "mallory"), ("unbanned\n", ""))
+        self.assertEqual(self.operate("unban", "mallory"), ("unbanned\n", ""))
         self.assertEqual(await again.ask(b"/nick mallory"), b"/ok nick mallory")
-        output, errors = await self.operate("unban", "mallory", code=1)
+        output, errors = self.operate("unban", "mallory", code=1)
         self.assertEqual((output, errors), ("", "echochat: that is not banned\n"))
 
-        self.assertEqual(await self.operate("ban", "127.0.0.1"), ("2 connections closed\n", ""))
+        self.assertEqual(self.operate("ban", "127.0.0.1"), ("2 connections closed\n", ""))
         refused = await talk_to(port)
         self.assertRegex(await refused.hear(), rb"\A/bye banned ")
-        self.assertEqual(await self.operate("unban", "127.0.0.1"), ("unbanned\n", ""))
+        self.assertEqual(self.operate("unban", "127.0.0.1"), ("unbanned\n", ""))
         last = await self.talk(port, b"/ping")
 
-        self.assertEqual(await self.operate("move", "--count", "0", "9"), ("0 clients will be asked\n", ""))
-        self.assertEqual(await self.operate("move", "0"), ("1 client will be asked\n", ""))
+        self.assertEqual(self.operate("move", "--count", "0", "9"), ("0 clients will be asked\n", ""))
+        self.assertEqual(self.operate("move", "0"), ("1 client will be asked\n", ""))
         self.assertEqual(await last.hear(), b"/drain 0")
         self.assertEqual(await last.ask(b"/ping"), b"/ok ping")
 
-        self.assertEqual(await self.operate("drain"), ("draining\n", ""))
+        self.assertEqual(self.operate("drain"), ("draining\n", ""))
         self.assertRegex(await last.hear(), rb"\A/bye draining ")
         for talker in (mallory, alice, again, refused, last):
             talker.end()
@@ -147,7 +156,7 @@ class OperatorTests(TestCase):
         """
         server = self.start()
         await server.port()
-        self.assertEqual(await self.operate("drain"), ("draining\n", ""))
+        self.assertEqual(self.operate("drain"), ("draining\n", ""))
         self.assertEqual(await server.end(), 0)
 
     async def test_only_the_owner_may_open_it(self) -> None:
@@ -159,11 +168,11 @@ class OperatorTests(TestCase):
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
         await server.stop(9)
         self.assertTrue(os.path.exists(self.path))
-        _, errors = await self.operate("status", code=1)
+        _, errors = self.operate("status", code=1)
         self.assertRegex(errors, r"\Aechochat: [^\n]*Connection refused[^\n]*\n\Z")
         server = self.start()
         await server.port()
-        await self.operate("status")
+        self.operate("status")
         self.assertEqual(await server.stop(), 0)
 
 

@@ -6,11 +6,14 @@ import os
 import signal
 from pathlib import Path
 
+from click.testing import Result
 from twisted.trial.unittest import TestCase
 
+from echochat.client.cli import main
 from echochat.identity.account_edits import set_account
 from echochat.identity.keys import create_key
 from echochat.identity.passwords import hash_password
+from tests.client.click_runner import make_runner
 from tests.client.processes import Program, start_client, stop_program
 from tests.processes import start_server
 
@@ -61,6 +64,15 @@ class SignInTestCase(TestCase):
         client = start_client(*arguments, environment=environment, in_terminal=in_terminal)
         self.addCleanup(stop_program, client)
         return client
+
+    def refused(self, *arguments: str) -> Result:
+        """
+        Run a client that asks no server, in this process: it has to refuse.
+        """
+        environment = {"ECHOCHAT_SERVER": f"127.0.0.1:{self.port}", "ECHOCHAT_PASSWORD_FILE": ""}
+        result = make_runner().invoke(main, arguments, env=environment)
+        self.assertIsInstance(result.exception, SystemExit, arguments)
+        return result
 
     async def run_client(self, *arguments: str, text: bytes = b"", password_file: str = "") -> Program:
         """
@@ -140,7 +152,7 @@ class FileTests(SignInTestCase):
         self.assertEqual(await client.ends(), 1)
         self.assertRegex(client.errors.decode(), r"\Aechochat: lobby: not-logged-in: .*\n\Z")
 
-    async def test_unusable_file(self) -> None:
+    def test_unusable_file(self) -> None:
         """
         A file that others can read, that is not there, or has no secret in it, is told in one line that does not have
         what is in it, before any server is asked.
@@ -157,11 +169,11 @@ class FileTests(SignInTestCase):
             ("--token-file", self.file("säcret".encode()), "one word"),
         ):
             login = ("--login", "alice") if option == "--password-file" else ()
-            client = self.start("pub", "lobby", "x", *login, option, secret)
-            self.assertEqual(await client.ends(), 1)
-            self.assertRegex(client.errors.decode(), rf"\AError: [^\n]*{secret}[^\n]*{reason}[^\n]*\n\Z")
-            self.assertNotIn(b"cret\n", client.errors)
-            self.assertNotIn(b"sacret", client.errors)
+            result = self.refused("pub", "lobby", "x", *login, option, secret)
+            self.assertEqual((result.exit_code, result.stdout), (1, ""))
+            self.assertRegex(result.stderr, rf"\AError: [^\n]*{secret}[^\n]*{reason}[^\n]*\n\Z")
+            self.assertNotIn("cret\n", result.stderr)
+            self.assertNotIn("sacret", result.stderr)
 
     async def test_usage(self) -> None:
         """
@@ -177,8 +189,7 @@ class FileTests(SignInTestCase):
             ("--password-file", "p"),
             ("--login", "alice", "--password", "secret"),
         ):
-            client = self.start("pub", "lobby", "x", *options)
-            self.assertEqual(await client.ends(), 2, options)
+            self.assertEqual(self.refused("pub", "lobby", "x", *options).exit_code, 2, options)
         client = self.start("pub", "lobby", "x", password_file="p")
         self.assertEqual(await client.ends(), 1)
         self.assertIn(b"cannot reach", client.errors)

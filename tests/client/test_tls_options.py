@@ -6,8 +6,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echochat.client.address import parse_server
+from echochat.client.cli import main
 from echochat.net.tls.client_files import ClientFiles
 from echochat.net.tls.connecting import TlsClientEndpoint
+from tests.client.click_runner import make_runner
 from tests.client.processes import start_client, stop_program
 from tests.net.authority import alice
 from tests.net.recorders import Recorder, Recording
@@ -96,7 +98,7 @@ class CommandTests(TestCase):
         client.types(b"hello\n")
         await client.says(b"HELLO\n")
 
-    async def test_usage(self) -> None:
+    def test_usage(self) -> None:
         """
         Options that do not go together are usage errors.
         """
@@ -104,6 +106,6 @@ class CommandTests(TestCase):
             (("--key", "a.key", "localhost"), "--key belongs to a certificate: give --cert too"),
             (("--tls", "unix:/run/x"), "unix:/run/x is an endpoint: for TLS write it as tls:HOST:PORT:ca=FILE"),
         ):
-            code, _, errors = await self.said("chat", *arguments)
-            self.assertEqual(code, 2)
-            self.assertIn(words, errors)
+            result = make_runner().invoke(main, ["chat", *arguments])
+            self.assertEqual(result.exit_code, 2)
+            self.assertIn(words, result.stderr)

@@ -82,7 +82,8 @@ class ServingTests(ClusterCase):
 
     async def test_two_workers_talk(self) -> None:
         """
-        Two connections go to two workers; what one publishes the other gets; the history is durable and the broker's.
+        Two connections go to two workers; what one publishes the other gets. SIGTERM ends every process, with exit code
+        0; started again on the same folder the history is there.
         """
         await self.begin()
         news: list[News] = []
@@ -96,16 +97,7 @@ class ServingTests(ClusterCase):
         while not any("hello" in str(each) for each in news):
             self.assertLess(reactor.seconds(), deadline, news)
             await deferLater(reactor, 0.01)
-        self.assertEqual(await self.cluster.server.stop(), 0)
-
-    async def test_it_is_all_there_after_a_restart(self) -> None:
-        """
-        SIGTERM ends every process, with exit code 0; started again on the same folder the history is there.
-        """
-        await self.begin()
-        client = await self.cluster.client()
-        await client.command("pub", "lobby", "before")
-        pids = [process["pid"] for process in (await self.cluster.status())[1].values()]
+        pids = [process["pid"] for process in processes.values()]
         self.assertEqual(await self.cluster.server.stop(), 0)
         for pid in pids:
             self.assertFalse(os.path.exists(f"/proc/{pid}"), pid)
@@ -115,7 +107,7 @@ class ServingTests(ClusterCase):
         await self.cluster.start()
         client = await self.cluster.client()
         past = await client.command("history", "lobby")
-        self.assertEqual([item.text for item in past.items], ["before"])  # type: ignore[union-attr]  # Past
+        self.assertEqual([item.text for item in past.items], ["hello"])  # type: ignore[union-attr]  # Past
         self.assertEqual(await self.cluster.server.stop(), 0)
 
     async def test_control_c(self) -> None:
@@ -145,11 +137,20 @@ class DyingTests(ClusterCase):
     Whatever process is killed, the others go on, and it comes back.
     """
 
-    async def test_a_worker(self) -> None:
+    async def test_one_after_another(self) -> None:
+        """
+        A worker, the balancer, the broker, and in the end the cluster itself.
+        """
+        await self.begin()
+        await self.kill_a_worker()
+        await self.kill_the_balancer()
+        await self.kill_the_broker()
+        await self.kill_the_cluster()
+
+    async def kill_a_worker(self) -> None:
         """
         The clients of the others notice nothing; new ones are served at once.
         """
-        await self.begin()
         clients = [await self.cluster.client() for _ in range(2)]
         pid = await self.cluster.pid("w1")
         os.kill(pid, signal.SIGKILL)
@@ -160,11 +161,10 @@ class DyingTests(ClusterCase):
         await self.until_up("w1", pid)
         self.assertEqual((await self.cluster.status())[1]["w1"]["restarts"], 1)
 
-    async def test_the_balancer(self) -> None:
+    async def kill_the_balancer(self) -> None:
         """
         Whoever is connected stays so, and new ones come in as soon as it is back.
         """
-        await self.begin()
         client = await self.cluster.client()
         pid = await self.cluster.pid("balancer")
         os.kill(pid, signal.SIGKILL)
@@ -173,11 +173,10 @@ class DyingTests(ClusterCase):
         newcomer = await self.cluster.client()
         self.assertEqual(await newcomer.echo("hello"), "HELLO")
 
-    async def test_the_broker(self) -> None:
+    async def kill_the_broker(self) -> None:
         """
         Echo goes on, connections stay, publishing works again when it is back, and nothing acknowledged is gone.
         """
-        await self.begin()
         client = await self.cluster.client()
         first = await self.until_published(client, "one")
         pid = await self.cluster.pid("broker")
@@ -189,11 +188,10 @@ class DyingTests(ClusterCase):
         past = await client.command("history", "lobby")
         self.assertEqual([item.text for item in past.items], ["one", "two"])  # type: ignore[union-attr]  # Past
 
-    async def test_the_cluster_itself(self) -> None:
+    async def kill_the_cluster(self) -> None:
         """
         Killed with -9 it leaves no process behind, and can be started again on the same folder.
         """
-        await self.begin()
         pids = [process["pid"] for process in (await self.cluster.status())[1].values()]
         self.assertEqual(await self.cluster.server.stop(signal.SIGKILL), -signal.SIGKILL)
         deadline = reactor.seconds() + DEADLINE
@@ -230,7 +228,8 @@ class RollingTests(ClusterCase):
 
     async def test_reload(self) -> None:
         """
-        What was changed is in use by all workers when they are replaced; what needs a restart is named.
+        What was changed is in use by all workers when they are replaced; what needs a restart is named. A configuration
+        that no server starts with is told, and the old workers go on serving.
         """
         config = os.path.abspath(self.mktemp())
         with open(config, "w") as file:
@@ -246,30 +245,20 @@ class RollingTests(ClusterCase):
         self.assertEqual(await client.echo("x" * 1_500), "X" * 1_500)
         for name in ("w1.2", "w2.2"):
             self.assertIn("max-line = 2000", (self.cluster.folder / "run" / f"{name}.toml").read_text())
-
-    async def test_one_that_cannot_start(self) -> None:
-        """
-        A configuration that no server starts with is told, and the old workers go on serving.
-        """
-        folder = self.mktemp()
-        os.mkdir(folder)
-        config, rules = (os.path.abspath(os.path.join(folder, name)) for name in ("cluster.toml", "rules.toml"))
         with open(config, "w") as file:
-            file.write("")
-        await self.begin("--config", config)
-        client = await self.cluster.client()
-        with open(config, "w") as file:
-            file.write(f'rules = "{rules}"\n')
+            file.write(f'max-line = 2000\nrules = "{os.path.abspath(self.mktemp())}"\n')
         await self.cluster.tell("/reload")
-        await self.cluster.server.until(rb"the roll was given up after 0 of 2: w1\.2: .*rules")
+        await self.cluster.server.until(rb"the roll was given up after 0 of 2: w1\.3: .*cannot be read")
         self.assertEqual(await client.echo("hello"), "HELLO")
-        self.assertEqual(sorted((await self.cluster.status())[1]), ["balancer", "broker", "w1", "w2"])
+        self.assertEqual(sorted((await self.cluster.status())[1]), ["balancer", "broker", "w1.2", "w2.2"])
 
 
 class RefusingTests(ClusterCase):
     """
-    What is wrong is said in one line, and ends with exit code 1.
+    What is wrong is said in one line, and ends with exit code 1. The rest of it is in :mod:`tests.tap.test_cluster`.
     """
+
+    workers = 1
 
     async def refusal(self, *options: str) -> str:
         """
@@ -289,8 +278,6 @@ class RefusingTests(ClusterCase):
         Options that make no sense.
         """
         self.assertIn("--workers is a whole number", await self.refusal("--workers", "0"))
-        self.assertIn("the workers get the sockets", await self.refusal("--listen", "tls:7443"))
-        self.assertIn("a broker is nats://", await self.refusal("--broker", "redis://here"))
         self.assertIn("too long for sockets", await self.refusal("--data", "x" * 100))
         self.assertIn("cannot be used", await self.refusal("--data", "/proc/nothing"))
 
@@ -341,22 +328,10 @@ class RefusingTests(ClusterCase):
         """
         A file that no worker would start with is told of before anything is started: there is no folder even.
         """
-        broken = self.mktemp()
-        with open(broken, "w") as file:
-            file.write("this is no TOML")
-        broken = os.path.abspath(broken)
-        for options, told in (
-            (("--rules", broken), broken),
-            (("--rules", "/nowhere/rules"), "/nowhere/rules cannot be read"),
-            (("--tokens", "/nowhere/tokens"), "/nowhere/tokens cannot be read"),
-            (("--auth", "argon2:/nowhere/accounts"), "/nowhere/accounts cannot be read"),
-            (("--auth", "nonsense:secret"), "--auth nonsense: "),
-        ):
-            folder = self.mktemp()
-            said = await self.refusal("--data", folder, *options)
-            self.assertIn(told, said)
-            self.assertNotIn("secret", said)
-            self.assertFalse(os.path.exists(folder))
+        folder = self.mktemp()
+        said = await self.refusal("--data", folder, "--rules", "/nowhere/rules")
+        self.assertIn("/nowhere/rules cannot be read", said)
+        self.assertFalse(os.path.exists(folder))
 
 
 class OperatingTests(ClusterCase):
@@ -368,9 +343,15 @@ class OperatingTests(ClusterCase):
 
     async def test_status_and_roll(self) -> None:
         """
+        What each process says of itself as a matter of routine is not shown: the last line says how it can be tried.
         Tables for people, JSON for programs, and a roll that is waited for.
         """
         await self.begin()
+        await self.cluster.server.until(rb"worker w1 is connected")
+        lines = self.cluster.server.output.decode().splitlines()
+        self.assertLess(len(lines), 20, lines)
+        self.assertIn(f"try it with: nc 127.0.0.1 {self.cluster.port}, or: echochat chat 127.0.0.1:", lines[-1])
+        self.assertNotIn("password", self.cluster.server.output.decode().lower())
         echochat = program_beside("echochat")
         assert echochat is not None
         folder = str(self.cluster.folder)
@@ -402,14 +383,3 @@ class OperatingTests(ClusterCase):
         self.assertEqual(await shown.end(), 0)
         self.assertRegex(shown.output, rb"w1 +up .* available")
         self.assertEqual(await server.stop(), 0)
-
-    async def test_what_is_said(self) -> None:
-        """
-        What each process says of itself as a matter of routine is not shown: the last line says how it can be tried.
-        """
-        await self.begin()
-        await self.cluster.server.until(rb"worker w1 is connected")
-        lines = self.cluster.server.output.decode().splitlines()
-        self.assertLess(len(lines), 20, lines)
-        self.assertIn(f"try it with: nc 127.0.0.1 {self.cluster.port}, or: echochat chat 127.0.0.1:", lines[-1])
-        self.assertNotIn("password", self.cluster.server.output.decode().lower())

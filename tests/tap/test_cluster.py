@@ -4,12 +4,13 @@ Tests for :mod:`echochat.tap.cluster`: what can be written after ``echochat-clus
 """
 
 import os
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.cluster.settings import ClusterSettings
 from echochat.server.settings import SETTINGS as SERVER_SETTINGS
-from echochat.tap.cluster import PASSED, Options
+from echochat.tap.cluster import PASSED, Options, makeService
 
 
 class OptionsTests(SynchronousTestCase):
@@ -80,6 +81,7 @@ class OptionsTests(SynchronousTestCase):
             (("--workers", "257"), "--workers is a whole number"),
             (("--listen", "tls:7443"), "the workers get the sockets"),
             (("--broker", "nats://me:secret@h/a/b"), "a broker is nats://"),
+            (("--broker", "redis://here"), "a broker is nats://"),
             (("--max-line", "x"), "--max-line"),
             (("--history", "memory:"), "history"),
             (("--control", "unix:x"), "control"),
@@ -88,6 +90,29 @@ class OptionsTests(SynchronousTestCase):
             why = self.refusal(*arguments)
             self.assertIn(told, why)
             self.assertNotIn("secret", why)
+
+    def test_files(self) -> None:
+        """
+        A file that no worker would start with is told of when the service is made, and nothing is made then.
+        """
+        self.patch(sys, "excepthook", sys.excepthook)  # it is the service's from then on
+        broken = os.path.abspath(self.mktemp())
+        with open(broken, "w") as file:
+            file.write("this is no TOML")
+        for arguments, told in (
+            (("--rules", broken), broken),
+            (("--rules", "/nowhere/rules"), "/nowhere/rules cannot be read"),
+            (("--tokens", "/nowhere/tokens"), "/nowhere/tokens cannot be read"),
+            (("--auth", "argon2:/nowhere/accounts"), "/nowhere/accounts cannot be read"),
+            (("--auth", "nonsense:secret"), "--auth nonsense: "),
+        ):
+            folder = self.mktemp()
+            options = Options()
+            options.parseOptions(["--data", folder, "--broker", "nats://h", *arguments])
+            error = self.assertRaises(SystemExit, makeService, options)
+            self.assertIn(told, str(error.code))
+            self.assertNotIn("secret", str(error.code))
+            self.assertFalse(os.path.exists(folder))
 
     def test_every_setting_of_a_server(self) -> None:
         """
