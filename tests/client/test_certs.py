@@ -347,4 +347,6 @@ class NewcomerTests(TestCase):
         self.addCleanup(stop_program, client)
         client.types(b"hello\n/whoami\n")
         await client.says(b"HELLO\n/ok whoami alice certificate\n")
+        client.transport.closeStdin()
+        self.assertEqual(await client.ends(), 0, client.errors)
         await server.stop()

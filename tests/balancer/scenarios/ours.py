@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from echochat.client.cli import main
 from tests.balancer.scenarios.proxies import Member, Proxy
-from tests.processes import TWISTD, Program
+from tests.client.click_runner import make_runner
+from tests.processes import TWISTD
 
 ECHOCHAT: Final = (sys.executable, "-c", "from echochat.client.cli import main; main(prog_name='echochat')")
 
@@ -73,14 +75,14 @@ class EchochatLb(Proxy):
 
     async def lb(self, *words: str) -> str:
         """
-        Run ``echochat lb`` with these words, and return what it writes.
+        Run ``echochat lb`` with these words, and return what it writes. It runs in this process, since it is asked
+        again and again; the balancer answers without what this process would have to do meanwhile.
         """
-        command = Program(
-            (*ECHOCHAT, "lb", *words), {"ECHOCHAT_LB_CONTROL": f"unix:{self.folder}/control"}, str(self.folder)
-        )
-        if code := await command.end():
-            raise AssertionError(f"echochat lb {' '.join(words)} ended with {code}: {command.output.decode()}")
-        return command.output.decode()
+        environment = {"ECHOCHAT_LB_CONTROL": f"unix:{self.folder}/control"}
+        result = make_runner().invoke(main, ["lb", *words], env=environment)
+        if result.exit_code:
+            raise AssertionError(f"echochat lb {' '.join(words)} ended with {result.exit_code}: {result.output}")
+        return result.stdout
 
 
 def _table(member: Member) -> list[str]:
