@@ -3,17 +3,12 @@ Where what has become durable meets those who follow it.
 
 The hub keeps the topics that somebody follows, and nothing of those that nobody does. It calls exactly one method of a
 subscriber, ``wake()``, which carries no data: what there is to take, the subscriber's cursor knows. Subscribers that
-are up to date may stand in ranks, each of which is woken like one of them.
-
-All that is done in steps, see :mod:`echochat.chat.arrivals`. What was not taken in yet is as if it had not arrived, and
-a cursor that was not woken yet is behind its topic, like that of a slow reader.
+are up to date may stand in a rank, which is woken like one of them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from echochat.chat.arrivals import Act, Arrivals, Step, at_once
 from echochat.chat.elsewhere import ALONE, Elsewhere
 from echochat.chat.events import Draft
 from echochat.chat.presence import Presence
@@ -26,33 +21,23 @@ The most bytes of newest events that all topics together keep in memory.
 """
 
 
-AT_ONCE: Final = 64
-"""
-Events that are taken in in one step: 0.1 ms.
-"""
-
-
 class Hub:
     """
     All topics that are followed.
 
     :param head: the log's last position.
     :param memory: bytes that chunks may take, all topics together.
-    :param in_pieces: has a step called until nothing is left, soon.
     :ivar head: the last position of which the hub was told.
     :ivar published: how many events that were.
     :ivar elsewhere: what is followed on other servers.
     """
 
-    def __init__(self, head: int = 0, memory: int = MEMORY, in_pieces: Callable[[Step], None] = at_once) -> None:
+    def __init__(self, head: int = 0, memory: int = MEMORY) -> None:
         self.head = head
         self.published = 0
         self.elsewhere: Elsewhere = ALONE
         self._topics: dict[str, TopicLog] = {}
         self._presence: dict[str, Presence] = {}
-        self._arrivals = Arrivals(self._wakings, in_pieces)
-        # The topics that got more since everybody was woken.
-        self._touched: dict[TopicLog, None] = {}
         self._memory = memory
         self._used = 0
         # The topics that have something in memory, the one that was silent for longest first.
@@ -62,20 +47,32 @@ class Hub:
 
     def arrived(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
         """
-        These became durable, in the log's order. They are told soon.
+        These became durable, in the log's order.
         """
-        # Where nobody follows anything, there is nothing to do but to know of it.
-        size = AT_ONCE if self._topics else len(positions)
-        for start in range(0, len(positions), size):
-            end = start + size
-            self._arrivals.add(size, partial(self._take_in, drafts[start:end], positions[start:end]))
-        self._arrivals.go_on()
-
-    def answer(self, act: Act) -> None:
-        """
-        Have this done when all have been told who follow what has arrived.
-        """
-        self._arrivals.answer(act)
+        self.head = positions[-1]
+        self.published += len(positions)
+        topics = self._topics
+        if not topics:
+            return
+        touched: dict[TopicLog, tuple[list[Draft], list[int]]] = {}
+        for draft, position in zip(drafts, positions, strict=True):
+            log = topics.get(draft.topic)
+            # At or below the head is what the history told of itself before, when the topic was first followed.
+            if log is not None and position > log.head:
+                if log not in touched:
+                    touched[log] = ([], [])
+                news = touched[log]
+                news[0].append(draft)
+                news[1].append(position)
+        for log, (its_drafts, its_positions) in touched.items():
+            self._keep(log, log.append(its_drafts, its_positions))
+        # When all is in its place: whoever is woken may end, and take a topic with it.
+        for log in touched:
+            # The rank first: whoever cannot keep up with it leaves it, and is then woken alone.
+            if log.rank is not None:
+                log.rank.wake()
+            for cursor in [*log.cursors]:
+                cursor.subscriber.wake()
 
     def start_over(self, head: int) -> None:
         """
@@ -84,11 +81,9 @@ class Hub:
 
         :param head: the log's last position now.
         """
-        self._arrivals.drop()
-        self._touched.clear()
         for log in self._topics.values():
-            if log.ranks is not None:
-                log.ranks.disband()
+            if log.rank is not None:
+                log.rank.disband()
             log.cursors.clear()
             log.watchers.clear()
         followed, self._presence = self._presence, {}
@@ -233,7 +228,7 @@ class Hub:
         """
         logs = self._topics.values()
         alone = sum(cursor.at < log.head for log in logs for cursor in log.cursors)
-        return alone + sum(log.ranks.behind for log in logs if log.ranks is not None)
+        return alone + sum(log.rank.behind for log in logs if log.rank is not None)
 
     @property
     def memory_used(self) -> int:
@@ -243,39 +238,6 @@ class Hub:
         return self._used
 
     # Ours
-
-    def _wakings(self) -> Iterator[Act]:
-        touched, self._touched = self._touched, {}
-        for log in touched:
-            told = log.head
-            # The ranks first: whoever cannot keep up with one leaves it, and is then woken alone.
-            for rank in log.ranks.each if log.ranks is not None else []:
-                yield rank.wake
-                while rank.is_sending:
-                    yield rank.wake
-            for cursor in [*log.cursors]:
-                yield cursor.subscriber.wake
-            # What has come meanwhile is not spare until everybody has been told of it.
-            if log.followers:
-                self._used -= log.drop_spare(told)
-
-    def _take_in(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
-        self.head = positions[-1]
-        self.published += len(positions)
-        topics = self._topics
-        news: dict[TopicLog, tuple[list[Draft], list[int]]] = {}
-        for draft, position in zip(drafts, positions, strict=True):
-            log = topics.get(draft.topic)
-            # At or below the head is what the history told of itself before, when the topic was first followed.
-            if log is not None and position > log.head:
-                if log not in news:
-                    news[log] = ([], [])
-                its = news[log]
-                its[0].append(draft)
-                its[1].append(position)
-        for log, (its_drafts, its_positions) in news.items():
-            self._touched[log] = None
-            self._keep(log, log.append(its_drafts, its_positions))
 
     def _enter(self, log: TopicLog, presence: Presence, name: str) -> None:
         if presence.enter(name):
@@ -309,6 +271,8 @@ class Hub:
         self._used += sum(len(chunk.data) for chunk in chunks)
         self._kept.pop(log, None)
         self._kept[log] = None
+        while log.has_spare:
+            self._used -= log.drop_oldest()
         while self._used > self._memory:
             oldest = next(iter(self._kept))
             self._used -= oldest.drop_oldest()

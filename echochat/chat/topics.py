@@ -11,11 +11,10 @@ been given the topic. One that is up to date takes the newest chunk, which is th
 them. One that is behind takes the chunks after its position; one that is further behind than the chunks reach reads
 the history until it is not.
 
-Most subscribers are up to date, and what is waiting for them is nothing. Those form ranks: one cursor for the members
-of each, and one round of sends, in which nothing but the sockets is touched. With a thousand subscribers and one small
-event at a time, to wake each of them was a fifth of the time of a delivery: five calls, and a dozen objects of each
-connection that the processor's cache had lost since the last round. A rank is small, so that others are served between
-two of them.
+Most subscribers are up to date, and what is waiting for them is nothing. Those form a rank: one cursor for all, and
+one round of sends, in which nothing but the sockets is touched. With a thousand subscribers and one small event at a
+time, to wake each of them was a fifth of the time of a delivery: five calls, and a dozen objects of each connection
+that the processor's cache had lost since the last round.
 
 The invariants:
 
@@ -25,8 +24,8 @@ The invariants:
 - A cursor's position only grows, and is the position of the last event that it was given (or a position at which it
   was told to begin, or a gap's end). So whether the events come from memory or from the history, what is at or below
   it is not given again, and what is above it is.
-- The members of a rank are where the rank is, whatever their own cursors say. Who cannot be given something at once
-  leaves it, with the position up to which the rank was given.
+- A rank is at the topic's head whenever nothing is being delivered, and so is each of its members, whatever its own
+  cursor says. Who cannot be given something at once leaves it, with the position up to which the rank was given.
 - The history can be ahead of ``head``: a page may hold events of a commit of which the hub is about to be told. Then
   the cursor is inside a chunk when that chunk comes, and takes the rest of it.
 
@@ -36,7 +35,7 @@ chunk an event (100 writes where one does: 0.35 M deliveries a second instead of
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -93,40 +92,64 @@ class Subscriber(Protocol):
         """
 
 
+Send = Callable[[bytes], int]
+"""
+Gives bytes to one client at once, past whatever else writes to it.
+
+:return: how many were taken.
+:raises OSError: none were taken.
+"""
+
+
+class Member(Protocol):
+    """
+    Whoever stands in a :class:`Rank`.
+
+    :ivar cursor: how far it was when it entered.
+    """
+
+    cursor: "Cursor"
+
+    def fall_out(self) -> None:
+        """
+        Leave the rank.
+        """
+
+    def count(self, size: int, lines: int) -> None:
+        """
+        So many bytes and lines it was given as a member.
+        """
+
+    def catch_up(self, rest: bytes) -> None:
+        """
+        This is what was not taken of the last that it was given: it comes first.
+        """
+
+
 class Rank(Subscriber, Protocol):
     """
-    Subscribers that are woken as one.
-
-    :ivar is_sending: whether not all of them have been given what the rank took last: wake it again.
+    Subscribers of a topic who have been given the same, and are given what comes together: woken as one.
     """
 
-    @property
-    def is_sending(self) -> bool:
+    def enter(self, member: Member, send: Send) -> bool:
         """
-        See above.
+        Stand in the rank, if it is where this member is: at the topic's head.
         """
 
-
-class Ranks(Protocol):
-    """
-    Of a topic: subscribers who are given what comes many together, those of a rank being woken as one.
-    """
-
-    @property
-    def each(self) -> Sequence[Rank]:
+    def leave(self, member: Member, send: Send) -> None:
         """
-        The ranks that there are.
+        Be woken alone again. The member's cursor is set to where the rank is.
         """
 
     def disband(self) -> None:
         """
-        Have all be woken alone again.
+        Have every member fall out.
         """
 
     @property
     def behind(self) -> int:
         """
-        How many of their members have something to take.
+        How many of its members have something to take.
         """
 
 
@@ -138,8 +161,8 @@ class TopicLog:
     :param floor: a position up to which the history has the topic, and above which every event of it arrives here.
     :ivar head: the topic's last position, as far as it has been told; at least ``floor``.
     :ivar cursors: of those who are woken alone.
-    :ivar ranks: of all others; None while there have been none.
-    :ivar followers: how many there are, alone or in a rank.
+    :ivar rank: of all others; None while there has been none.
+    :ivar followers: how many there are, alone or in the rank.
     """
 
     __slots__ = (
@@ -152,7 +175,7 @@ class TopicLog:
         "name",
         "newest",
         "previous",
-        "ranks",
+        "rank",
         "watchers",
     )
 
@@ -163,7 +186,7 @@ class TopicLog:
         self.chunks: deque[Chunk] = deque()
         self.kept = 0
         self.cursors: dict[Cursor, None] = {}
-        self.ranks: Ranks | None = None
+        self.rank: Rank | None = None
         self.followers = 0
         # Those of them that asked for presence: a topic may have thousands of subscribers and no watcher.
         self.watchers: dict[Cursor, None] = {}
@@ -211,27 +234,19 @@ class TopicLog:
             self.previous, self.newest = self.head, Chunk(self.head, [], b"")
         return len(chunk.data)
 
-    def drop_spare(self, told: int) -> int:
+    @property
+    def has_spare(self) -> bool:
         """
-        Forget the oldest chunks that can go with enough events left.
-
-        :param told: up to this position everybody has been woken.
-        :return: their bytes.
+        Whether the oldest chunk can go with enough events left.
         """
-        dropped = 0
-        while self.chunks:
-            positions = self.chunks[0].positions
-            if positions[-1] > told or self.kept - len(positions) < KEPT:
-                break
-            dropped += self.drop_oldest()
-        return dropped
+        return bool(self.chunks) and self.kept - len(self.chunks[0].positions) >= KEPT
 
 
 class Cursor:
     """
     How far one subscriber has been given a topic.
 
-    :ivar at: the position up to which everything has been given; of a member of a rank, when it entered that.
+    :ivar at: the position up to which everything has been given; of a member of a rank, when it entered.
     :ivar changes: who has come (True) and gone (False) since the subscriber was last told; None for one that did not
         ask. A name that comes and goes before it is told is not in it, so this is never larger than the topic.
     """
@@ -266,14 +281,11 @@ class Cursor:
         return self._take_older()
 
     def _take_older(self) -> tuple[bytes, int]:
-        newer: list[Chunk] = []
-        for chunk in reversed(self.log.chunks):
-            if chunk.positions[-1] <= self.at:
-                break
-            newer.append(chunk)
         taken: list[bytes] = []
         lines = size = 0
-        for chunk in reversed(newer):
+        for chunk in self.log.chunks:
+            if chunk.positions[-1] <= self.at:
+                continue
             if size + len(chunk.data) > CHUNK and taken:
                 break
             if chunk.before >= self.at:

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from echochat.net.lean import Send, lend
+from echochat.chat.topics import Send
+from echochat.net.lean import lend
 from echochat.net.progress import unsent
 from echochat.wire.answers import Bye
 

@@ -6,7 +6,6 @@ comes out to the hub.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -14,7 +13,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
-from echochat.chat.arrivals import Step, at_once
 from echochat.chat.effects import Publish
 from echochat.chat.events import Draft
 from echochat.chat.hub import Hub
@@ -64,7 +62,6 @@ class Exchange:
 
     :param clock: for the end of a turn, and for trying again.
     :param history: durable first, then delivered.
-    :param in_pieces: does deliveries in steps, between which others are served.
     :ivar hub: delivers.
     :ivar interests: what users follow.
     :ivar let_all_resume: asks all clients that follow something to come again.
@@ -74,10 +71,10 @@ class Exchange:
 
     log = make_logger()
 
-    def __init__(self, clock: IReactorTime, history: IHistory, in_pieces: Callable[[Step], None] = at_once) -> None:
+    def __init__(self, clock: IReactorTime, history: IHistory) -> None:
         self.clock = clock
         self.history = history
-        self.hub = Hub(in_pieces=in_pieces)
+        self.hub = Hub()
         self.interests = Interests()
         self.most_subscriptions: int = MOST_SUBSCRIPTIONS
         self.interruptions = 0
@@ -229,7 +226,7 @@ class Exchange:
         for count, done in waiting:
             end = start + count
             its = {index - start: why for index, why in refused.items() if start <= index < end} if refused else refused
-            self.hub.answer(partial(self._answer, done, positions[start:end], its))
+            self._answer(done, positions[start:end], its)
             start = end
 
     def _not_stored(self, failure: Failure, waiting: list[tuple[int, Done]], count: int) -> None:
@@ -239,7 +236,7 @@ class Exchange:
             self.log.failure("the history failed", failure)
             why = HistoryUnavailable("the history failed: the server's log says why")
         for count, done in waiting:
-            self.hub.answer(partial(self._answer, done, [0] * count, dict.fromkeys(range(count), why)))
+            self._answer(done, [0] * count, dict.fromkeys(range(count), why))
 
     def _answer(self, done: Done, positions: Sequence[int], refused: Mapping[int, HistoryUnavailable]) -> None:
         try:

@@ -4,7 +4,7 @@ Where a subscription delivers.
 
 from typing import Final, Protocol
 
-from echochat.net.lean import Send
+from echochat.chat.topics import Send
 
 
 class Outlet(Protocol):

@@ -12,13 +12,12 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.chat.events import encode_events
-from echochat.chat.topics import Cursor
+from echochat.chat.topics import Cursor, Send
 from echochat.history.errors import HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Page, TopicState
-from echochat.net.lean import Send
 from echochat.server.exchange import Exchange
 from echochat.server.outlet import NOWHERE, Outlet
-from echochat.server.rank import FEW, Rank, SendingRanks
+from echochat.server.rank import FEW, SendingRank
 from echochat.wire.answers import Gap, Joined, Parted
 
 PAGE_EVENTS: Final = 500
@@ -100,26 +99,14 @@ class Subscription:
     Follows a topic for a connection.
 
     It is in one of four conditions: up to date or catching up in memory, when :meth:`wake` takes from the cursor; in
-    a rank of its topic, which is given what comes, and :meth:`wake` does nothing; reading, when a page of the history
-    is on its way, and :meth:`wake` leaves it alone; waiting for the connection, which is full, or for its turn to read.
+    its topic's rank, which is given what comes, and :meth:`wake` does nothing; reading, when a page of the history is
+    on its way, and :meth:`wake` leaves it alone; waiting for the connection, which is full, or for its turn to read.
 
     :ivar cursor: set when the subscription begins.
     :ivar user: under whose name it is counted; None: it is a guest's.
     """
 
-    __slots__ = (
-        "_again",
-        "_exchange",
-        "_floor",
-        "_outlet",
-        "_rank",
-        "_reading",
-        "_send",
-        "_turns",
-        "cursor",
-        "topic",
-        "user",
-    )
+    __slots__ = ("_again", "_exchange", "_floor", "_outlet", "_reading", "_send", "_turns", "cursor", "topic", "user")
 
     log = make_logger()
 
@@ -134,15 +121,14 @@ class Subscription:
         self._reading: Deferred[Any] | None = None
         self._again: IDelayedCall | None = None
         self._floor = 0
-        # Set while it stands in a rank.
-        self._rank: Rank | None = None
+        # Set while it stands in the rank.
         self._send: Send | None = None
 
     # Called by the hub, and by the connection when it takes more
 
     def wake(self) -> None:
         outlet = self._outlet
-        if self._rank is not None or outlet.full or self._reading is not None:
+        if self._send is not None or outlet.full or self._reading is not None:
             return
         cursor = self.cursor
         while cursor.changes:
@@ -177,11 +163,12 @@ class Subscription:
 
     def fall_out(self) -> None:
         """
-        Leave the rank, if this stands in one.
+        Leave the rank, if this stands in it.
         """
-        rank, send = self._rank, self._send
-        if rank is not None and send is not None:
-            self._rank = self._send = None
+        send, self._send = self._send, None
+        if send is not None:
+            rank = self.cursor.log.rank
+            assert rank is not None
             rank.leave(self, send)
 
     # Called by the connection
@@ -221,10 +208,10 @@ class Subscription:
         if send is None:
             return
         log = self.cursor.log
-        if not isinstance(log.ranks, SendingRanks):
-            log.ranks = SendingRanks(log, self._exchange.counters)
-        self._send = send
-        self._rank = log.ranks.enter(self, send)
+        if log.rank is None:
+            log.rank = SendingRank(log, self._exchange.counters)
+        if log.rank.enter(self, send):
+            self._send = send
 
     def _tell_presence(self, changes: dict[str, bool]) -> None:
         told = list(islice(changes.items(), PRESENCE_LINES))

@@ -18,7 +18,7 @@ from echochat.identity.files import FileRefused
 from echochat.identity.rule_file import AccessRules
 from echochat.identity.tokens import Tokens
 from echochat.net.gate import Gate
-from echochat.net.lean import in_pieces, lean
+from echochat.net.lean import lean
 from echochat.net.limits import connections_for, raise_descriptor_limit
 from echochat.server.admission import Admission
 from echochat.server.control import commands
@@ -107,8 +107,7 @@ def makeService(options: Options) -> IService:
     except FileRefused as error:
         fail(str(error))
     admission = Admission(lean_reactor.seconds, options.checkers, tokens, rules)
-    exchange = Exchange(lean_reactor, history, in_pieces(lean_reactor))
-    factory = EchoChatFactory(lean_reactor, settings, exchange, gate, admission)
+    factory = EchoChatFactory(lean_reactor, settings, Exchange(lean_reactor, history), gate, admission)
     tune_python()
     log = how_to_log(options)
     tell_refusals_in_one_line(log)

@@ -68,21 +68,6 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual((lobby.woken, other.woken), (1, 1))
         self.assertEqual((hub.head, hub.published), (4, 4))
 
-    def test_not_told_yet(self) -> None:
-        """
-        What has arrived, and was not told to everybody yet, is not what memory forgets for what came after it.
-        """
-        self.patch(topics, "KEPT", 2)
-        steps: list[Callable[[], bool]] = []
-        hub = Hub(in_pieces=steps.append)
-        reader = Reader().follow(hub)
-        for first, last in ((1, 3), (4, 6), (7, 500)):
-            arrive(hub, *[(position, "lobby") for position in range(first, last + 1)])
-        self.assertEqual((reader.taken, hub.head), (b"", 0))
-        while steps[0]():
-            pass
-        self.assertEqual(reader.taken, b"".join(map(line, range(1, 501))))
-
     def test_nobody(self) -> None:
         """
         What nobody follows is counted, and not kept.

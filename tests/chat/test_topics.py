@@ -148,23 +148,18 @@ class TopicLogTests(SynchronousTestCase):
         self.assertEqual(later.take(), (lines((3, "c")), 1))
         self.assertEqual(late.take(), (b"", 0))
 
-    def test_drop_spare(self) -> None:
+    def test_has_spare(self) -> None:
         """
-        The oldest chunks are kept as long as fewer events than a topic's share would be left, or not everybody has been
-        woken for them.
+        The oldest chunk is kept as long as fewer events than a topic's share would be left.
         """
         self.patch(topics, "KEPT", 3)
         log = TopicLog("lobby", 0)
-        self.assertEqual(log.drop_spare(0), 0)
+        self.assertFalse(log.has_spare)
         append(log, (1, "a"), (2, "b"))
         append(log, (3, "c"), (4, "d"))
-        self.assertEqual(log.drop_spare(4), 0)
-        append(log, (5, "e"), (6, "f"))
-        append(log, (7, "g"))
-        self.assertEqual(log.drop_spare(1), 0)
-        self.assertEqual(log.drop_spare(2), len(lines((1, "a"), (2, "b"))))
-        self.assertEqual(log.drop_spare(7), len(lines((3, "c"), (4, "d"))))
-        self.assertEqual((log.floor, log.kept), (4, 3))
+        self.assertFalse(log.has_spare)
+        append(log, (5, "e"))
+        self.assertTrue(log.has_spare)
 
     def test_cut(self) -> None:
         """

@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echochat.chat.arrivals import Step, at_once
 from echochat.chat.people import People
 from echochat.chat.person import Commons
 from echochat.history.interface import IHistory
@@ -287,34 +286,11 @@ class Client:
             self.protocol.connectionLost(Failure(why))
 
 
-class Work:
-    """
-    Does what is done in pieces, as far as it is told to.
-    """
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def do(self, step: Step) -> None:
-        if step not in self.steps:
-            self.steps.append(step)
-
-    def go_on(self, steps: int | None = None) -> None:
-        """
-        :param steps: so many at most; all of them, if not told.
-        """
-        while self.steps and steps != 0:
-            if not self.steps[0]():
-                del self.steps[0]
-            steps = None if steps is None else steps - 1
-
-
 class Room:
     """
     A server on a clock that stands still unless it is told.
 
     :param clock: the history's, if that has one: another :class:`Clock`, or a reactor, which runs by itself.
-    :param in_pieces: has steps called until nothing is left.
     :ivar history: where it keeps events; in memory, if not another one.
     :ivar opened: fires when the history is open.
     """
@@ -324,11 +300,10 @@ class Room:
         history: IHistory | None = None,
         settings: ServerSettings | None = None,
         clock: Any = None,
-        in_pieces: Callable[[Step], None] = at_once,
     ) -> None:
         self.clock: Any = clock if clock is not None else Clock()
         self.history = history if history is not None else MemoryHistory(self.clock, monotonic=self.clock.seconds)
-        self.exchange = Exchange(self.clock, self.history, in_pieces)
+        self.exchange = Exchange(self.clock, self.history)
         self.factory = EchoChatFactory(self.clock, settings or ServerSettings(first_line=0), self.exchange)
         numbers = count(1)
         self.factory.commons = Commons(

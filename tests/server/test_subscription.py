@@ -19,14 +19,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.chat import topics
-from echochat.chat.arrivals import at_once
 from echochat.chat.hub import Hub
 from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
 from echochat.history.records import Draft
-from echochat.server import looking_back, rank, subscription
+from echochat.server import looking_back, subscription
 from echochat.server.exchange import Exchange
 from echochat.server.subscription import AGAIN, PRESENCE_LINES, ReadingTurns, Subscription
-from tests.server.room import Room, Work
+from tests.server.room import Room
 from tests.server.scripted import ScriptedHistory
 from tests.server.witness import Wish, Witness
 
@@ -46,8 +45,6 @@ def patch_sizes(test: SynchronousTestCase) -> None:
     """
     test.patch(topics, "CHUNK", 200)
     test.patch(topics, "KEPT", 4)
-    test.patch(rank, "MOST", 2)
-    test.patch(rank, "STEP", 1)
     for module in (subscription, looking_back):
         test.patch(module, "PAGE_EVENTS", 3)
         test.patch(module, "PAGE_BYTES", 100)
@@ -564,23 +561,18 @@ class Machine(RuleBasedStateMachine):
         shared=st.booleans(),
         memory=st.sampled_from([0, 600, 3_000]),
         prompt=st.sampled_from([(), ("follow", "topic", "read_before")]),
-        pieces=st.booleans(),
-        most=st.sampled_from([2, 4]),
     )
-    def begin(self, shared: bool, memory: int, prompt: tuple[str, ...], pieces: bool, most: int) -> None:
-        rank.MOST = most  # type: ignore[misc]  # whoever runs this has patched it
-        self.work = Work()
-        in_pieces = self.work.do if pieces else at_once
+    def begin(self, shared: bool, memory: int, prompt: tuple[str, ...]) -> None:
         self.history = ScriptedHistory(shared)
         self.history.prompt_kinds = prompt
         self.memory = memory
-        self.room = Room(self.history, in_pieces=in_pieces)
-        self.room.exchange.hub = Hub(memory=memory, in_pieces=in_pieces)
+        self.room = Room(self.history)
+        self.room.exchange.hub = Hub(memory=memory)
         self.writer = self.room.connect()
-        self.witnesses = [Witness(self.room.connect(), self.history) for _ in range(4)]
+        self.witnesses = [Witness(self.room.connect(), self.history) for _ in range(3)]
         # An example in which nobody follows anything tells nothing.
         for index, each in enumerate(self.witnesses):
-            each.subscribe(Wish("lobby"), presence=index == 3)
+            each.subscribe(Wish("lobby"), presence=index == 0)
             self.history.answer_all()
 
     @rule(topic=st.sampled_from(TOPICS), count=st.integers(1, 6), size=st.sampled_from([1, 20, 70, 300]))
@@ -598,11 +590,6 @@ class Machine(RuleBasedStateMachine):
     def turn(self) -> None:
         self.room.turns()
 
-    @precondition(lambda self: self.work.steps)
-    @rule(steps=st.integers(1, 5))
-    def go_on(self, steps: int) -> None:
-        self.work.go_on(steps)
-
     @rule()
     def store(self) -> None:
         self.room.turns()
@@ -618,7 +605,7 @@ class Machine(RuleBasedStateMachine):
         self.tell()
 
     @rule(
-        who=st.integers(0, 3),
+        who=st.integers(0, 2),
         topic=st.sampled_from(TOPICS),
         how=st.sampled_from(["next", "after", "last", "epoch"]),
         much=st.integers(0, 12),
@@ -638,16 +625,16 @@ class Machine(RuleBasedStateMachine):
             wish.last = much
         self.witnesses[who].subscribe(wish, presence)
 
-    @rule(who=st.integers(0, 3), topic=st.sampled_from(TOPICS))
+    @rule(who=st.integers(0, 2), topic=st.sampled_from(TOPICS))
     def unsubscribe(self, who: int, topic: str) -> None:
         self.witnesses[who].unsubscribe(topic)
 
-    @rule(who=st.integers(0, 3))
+    @rule(who=st.integers(0, 2))
     def rename(self, who: int) -> None:
         self.number += 1
         self.witnesses[who].client.say(f"/nick n{self.number}\n".encode())
 
-    @rule(who=st.integers(0, 3), size=st.sampled_from(["nothing", 10, 500, None, None]))
+    @rule(who=st.integers(0, 2), size=st.sampled_from(["nothing", 10, 500, None, None]))
     def read(self, who: int, size: Any) -> None:
         client = self.witnesses[who].client
         if size == "nothing":
@@ -655,11 +642,11 @@ class Machine(RuleBasedStateMachine):
         else:
             client.read(size)
 
-    @rule(who=st.integers(0, 3), room=st.sampled_from([0, 1, 150, 1_000]))
+    @rule(who=st.integers(0, 2), room=st.sampled_from([0, 1, 150, 1_000]))
     def stop_reading(self, who: int, room: int) -> None:
         self.witnesses[who].client.stop_reading(room)
 
-    @rule(who=st.integers(0, 3))
+    @rule(who=st.integers(0, 2))
     def reconnect(self, who: int) -> None:
         known = self.witnesses[who].following
         self.witnesses[who].client.vanish()
@@ -735,17 +722,11 @@ class Machine(RuleBasedStateMachine):
         room, history = self.room, self.history
         for each in self.witnesses:
             each.client.read()
-        while (
-            history.untold
-            or history.questions
-            or self.work.steps
-            or any(not each.client.is_read_from for each in self.witnesses)
-        ):
+        while history.untold or history.questions or any(not each.client.is_read_from for each in self.witnesses):
             room.turns()
             history.store()
             history.tell()
             history.answer_all()
-            self.work.go_on()
             room.clock.advance(AGAIN)
         room.clock.advance(AGAIN)
         history.answer_all()
@@ -763,7 +744,6 @@ class Machine(RuleBasedStateMachine):
         room.turns()
         history.store()
         history.tell()
-        self.work.go_on()
         assert room.clock.getDelayedCalls() == []
         assert room.exchange.hub.followed == []
         assert room.exchange.hub.memory_used == 0

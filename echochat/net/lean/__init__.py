@@ -1,11 +1,10 @@
 """
 Faster sockets under any reactor: :func:`lean` gives a reactor whose connections are dispatched in a tight loop of
 their own and write at once. The rest of the project knows it only as the reactor that it was given, but for those who
-send to many connections at once, :func:`lend` and :func:`send_to_all`, or do much at once, :func:`in_pieces`.
+send to many connections at once: :func:`lend` and :func:`send_to_all`.
 """
 
-from echochat.net.lean.pieces import in_pieces
 from echochat.net.lean.reactor import LeanReactor, lean
-from echochat.net.lean.volley import Send, lend, send_to_all
+from echochat.net.lean.volley import lend, send_to_all
 
-__all__ = ["LeanReactor", "Send", "in_pieces", "lean", "lend", "send_to_all"]
+__all__ = ["LeanReactor", "lean", "lend", "send_to_all"]

@@ -67,34 +67,25 @@ class Dispatcher(Watchlist):
         return "echochat"
 
     def doRead(self) -> None:
+        fresh = self._fresh
         for _ in range(ROUNDS):
-            if not self.serve():
+            if self._epoll.closed:
+                # By the last connection's end, in the round before.
                 return
-
-    def serve(self) -> bool:
-        """
-        Serve those who are ready now, at most ``BATCH`` of them.
-
-        :return: whether there were any.
-        """
-        if self._epoll.closed:
-            # By the last connection's end, in the round before.
-            return False
-        try:
-            batch = self._epoll.poll(0, BATCH)
-        except InterruptedError:
-            return False
-        if not batch:
-            return False
-        self._fresh.clear()
-        self._doomed = []
-        try:
-            self._run(batch)
-        finally:
-            doomed, self._doomed = self._doomed, None
-            for each in doomed:
-                each.close()
-        return True
+            try:
+                batch = self._epoll.poll(0, BATCH)
+            except InterruptedError:
+                return
+            if not batch:
+                return
+            fresh.clear()
+            self._doomed = []
+            try:
+                self._run(batch)
+            finally:
+                doomed, self._doomed = self._doomed, None
+                for each in doomed:
+                    each.close()
 
     def connectionLost(self, reason: Failure) -> None:
         """

@@ -13,7 +13,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from echochat.net.lean.dispatcher import Dispatcher
-from echochat.net.lean.pieces import Pieces
 from echochat.net.lean.transports import SUPPORTED_FAMILIES, LeanConnector, LeanPort, LeanServer, LeanUnixPort
 
 BACKLOG = 4_096
@@ -54,8 +53,6 @@ class LeanReactor:
         self.forget = self._dispatcher.forget
         self.bury = self._dispatcher.bury
         self.bury_one = self._dispatcher.bury_one
-        # Called by whoever has long work to do.
-        self.pieces = Pieces(outer, self._dispatcher.serve)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._outer, name)
