@@ -548,6 +548,33 @@ class SwitchTests(SynchronousTestCase):
             room.empty()
 
 
+class RankTests(SynchronousTestCase):
+    """
+    Those who are given what comes together.
+    """
+
+    def test_another_log(self) -> None:
+        """
+        They are all asked to come again when the log is replaced, and nothing of them is left.
+        """
+        history = ScriptedHistory()
+        history.prompt = True
+        room = Room(history)
+        clients = [room.connect() for _ in range(4)]
+        for client in clients:
+            client.say(b"/sub lobby\n")
+        room.turns()
+        history.publish(draft("one"))
+        history.tell()
+        rank: Any = room.exchange.hub._topics["lobby"].rank
+        self.assertEqual(len(rank._members), len(clients))
+        room.exchange.interrupted("the stream is another one")
+        for client in clients:
+            self.assertEqual(client.received.split(b"\r\n")[-2][:14], b"/bye restarted")
+        self.assertEqual((len(rank._members), room.exchange.hub.followed), (0, []))
+        room.empty()
+
+
 class Machine(RuleBasedStateMachine):
     """
     Anything at any moment: publishing, subscribing, reading, stopping to read, losing.
@@ -569,10 +596,10 @@ class Machine(RuleBasedStateMachine):
         self.room = Room(self.history)
         self.room.exchange.hub = Hub(memory=memory)
         self.writer = self.room.connect()
-        self.witnesses = [Witness(self.room.connect(), self.history) for _ in range(3)]
+        self.witnesses = [Witness(self.room.connect(), self.history) for _ in range(4)]
         # An example in which nobody follows anything tells nothing.
         for index, each in enumerate(self.witnesses):
-            each.subscribe(Wish("lobby"), presence=index == 0)
+            each.subscribe(Wish("lobby"), presence=index == 3)
             self.history.answer_all()
 
     @rule(topic=st.sampled_from(TOPICS), count=st.integers(1, 6), size=st.sampled_from([1, 20, 70, 300]))
@@ -605,7 +632,7 @@ class Machine(RuleBasedStateMachine):
         self.tell()
 
     @rule(
-        who=st.integers(0, 2),
+        who=st.integers(0, 3),
         topic=st.sampled_from(TOPICS),
         how=st.sampled_from(["next", "after", "last", "epoch"]),
         much=st.integers(0, 12),
@@ -625,16 +652,16 @@ class Machine(RuleBasedStateMachine):
             wish.last = much
         self.witnesses[who].subscribe(wish, presence)
 
-    @rule(who=st.integers(0, 2), topic=st.sampled_from(TOPICS))
+    @rule(who=st.integers(0, 3), topic=st.sampled_from(TOPICS))
     def unsubscribe(self, who: int, topic: str) -> None:
         self.witnesses[who].unsubscribe(topic)
 
-    @rule(who=st.integers(0, 2))
+    @rule(who=st.integers(0, 3))
     def rename(self, who: int) -> None:
         self.number += 1
         self.witnesses[who].client.say(f"/nick n{self.number}\n".encode())
 
-    @rule(who=st.integers(0, 2), size=st.sampled_from(["nothing", 10, 500, None, None]))
+    @rule(who=st.integers(0, 3), size=st.sampled_from(["nothing", 10, 500, None, None]))
     def read(self, who: int, size: Any) -> None:
         client = self.witnesses[who].client
         if size == "nothing":
@@ -642,11 +669,11 @@ class Machine(RuleBasedStateMachine):
         else:
             client.read(size)
 
-    @rule(who=st.integers(0, 2), room=st.sampled_from([0, 1, 150, 1_000]))
+    @rule(who=st.integers(0, 3), room=st.sampled_from([0, 1, 150, 1_000]))
     def stop_reading(self, who: int, room: int) -> None:
         self.witnesses[who].client.stop_reading(room)
 
-    @rule(who=st.integers(0, 2))
+    @rule(who=st.integers(0, 3))
     def reconnect(self, who: int) -> None:
         known = self.witnesses[who].following
         self.witnesses[who].client.vanish()
