@@ -9,6 +9,7 @@ Publishing under another name meanwhile was rejected: what had been stored befor
 name that the user chose and never had is an error, at once.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -63,7 +64,7 @@ class Connected:
 @dataclass(frozen=True, slots=True)
 class Reconnecting:
     """
-    There is no connection: why, and in how many seconds the next attempt is made.
+    There is no connection: why, and in how many seconds the next attempt is made; ``inf`` after :class:`Stopped`.
     """
 
     why: Exception
@@ -159,6 +160,7 @@ class Keeper:
                 await deferLater(self._clock, delay)
         if self._stopped is not None:
             self._tenant.stopped(self._stopped)
+            self._on_status(Reconnecting(self._stopped, math.inf))
 
     def leave(self) -> None:
         """
@@ -206,28 +208,33 @@ class Keeper:
             name, kind = reply.rest, "account"
         if kind != "guest" or self.name is None:
             self.name = name
-        granted = name == self.name or await self._take_name(client)
+        granted = name == self.name or await self._take_name(client, name)
         self._tenant.opened(client)
         backoff = Backoff(self._jitter)
         while not granted:
             await deferLater(self._clock, backoff.next_delay())
-            granted = await self._take_name(client)
+            granted = await self._take_name(client, name)
         assert self.name is not None
         self._had_name = True
         self._on_status(Connected(self.name))
         self._tenant.named(client)
 
-    async def _take_name(self, client: Client) -> bool:
+    async def _take_name(self, client: Client, given: str) -> bool:
         """
         Ask for the name that is kept; false when somebody has it now who may be ourselves on an earlier connection.
+
+        :param given: the one that the server gave.
         """
         assert self.name is not None
         try:
             await client.command("nick", self.name)
         except Refused as refused:
-            if refused.code != "name-taken" or not self._had_name:
+            if not self._had_name or refused.code not in ("name-taken", "not-logged-in"):
                 raise
-            return False
+            if refused.code == "name-taken":
+                return False
+            # Who may do nothing before a login was published under no name.
+            self.name = given
         return True
 
     def _could_not_sign_in(self, failure: Failure, client: Client) -> None:

@@ -2,6 +2,8 @@
 Keeping a connection, and the name on it.
 """
 
+import math
+
 from twisted.internet.error import ConnectionRefusedError
 
 from echochat.client.core import ProtocolViolation
@@ -184,6 +186,19 @@ class NameTests(ReconnectingTestCase):
         self.clock.advance(0.2)
         self.let_in("guest-3", kept="guest-1")
 
+    def test_nobody_without_a_login(self) -> None:
+        """
+        Where guests may not even have a name, one who has not logged in yet comes again under whatever name is given.
+        """
+        self.let_in("guest-1")
+        self.drop()
+        self.server.accept()
+        self.server.says("/ok whoami guest-2 guest", "/err not-logged-in log in first: /login NAME SECRET")
+        self.assertFalse(self.server.transport.aborted)
+        self.assertEqual(self.statuses[-1], Connected("guest-2"))
+        self.drop()
+        self.let_in("guest-3", kept="guest-2")
+
     def test_account(self) -> None:
         """
         A name that the server knows for another reason than that it was asked for is kept as it is.
@@ -213,6 +228,10 @@ class ChosenNameTests(ReconnectingTestCase):
         self.assertTrue(self.server.transport.aborted)
         self.server.breaks()
         self.assertIn("name-taken", str(self.failureResultOf(self.started, Stopped).value))
+        told = self.statuses[-1]
+        assert isinstance(told, Reconnecting)
+        self.assertIsInstance(told.why, Stopped)
+        self.assertEqual(told.delay, math.inf)
         self.clock.advance(100.0)
         self.assertEqual(len(self.endpoint.attempts), 1)
 
