@@ -275,10 +275,10 @@ class ClusterService(Service):
         self._catch_up()
 
     def _cannot_begin(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
         error = failure.value
         first = error.subFailure if isinstance(error, FirstError) else failure
+        if first.check(CancelledError):
+            return
         if not first.check(ChildFailed, OSError):
             self.log.failure("the cluster could not be started", first)
         if self.running:

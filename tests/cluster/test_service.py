@@ -158,6 +158,23 @@ class RollingTests(ServiceCase):
         self.assertEqual((len(self.machine.all), self.machine.running), (started, []))
         self.assertEqual(self.machine.getDelayedCalls(), [])
 
+    def test_stopped_while_it_starts(self) -> None:
+        """
+        That is no error, whatever it waits for.
+        """
+        for started in range(3):
+            self.setUp()
+            self.service.startService()
+            for _ in range(started):
+                self.let_start()
+            stopped = self.service.stopService()
+            for _ in range(3):
+                self.let_stop()
+                self.machine.advance(0)
+            self.successResultOf(stopped)
+            self.assertEqual(self.machine.running, [])
+            self.assertEqual(self.flushLoggedErrors(), [])
+
     def refusal(self, verb: str) -> str:
         """
         What an operator is told.
