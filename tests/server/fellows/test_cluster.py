@@ -133,18 +133,6 @@ class ClusterTests(TestCase):
         await self.hear(alice, b"/part lobby bob")
         await one.connect("bob")
 
-    async def test_permissions(self) -> None:
-        """
-        All that servers want of their broker they may do with the permissions in the documentation.
-        """
-        one, other = await self.begin(settings=user_with(documented_permissions()))
-        alice, _ = await self.meet(one, other)
-        await one.operate("/ban bob")
-        self.assertRegex(await alice.hear(), rb"\A/part lobby bob")
-        self.assertRegex(await alice.ask(b"/pub lobby hello"), rb"\A/(ok pub lobby|event lobby) ")
-        for member in (one, other):
-            self.assertNotIn(b"permissions violation", member.server.output)
-
     async def test_killed(self) -> None:
         """
         The people of a server that is killed are gone when its lease is over, and their names are free; a server that
@@ -161,17 +149,6 @@ class ClusterTests(TestCase):
         await again.knows(1)
         await again.connect("bob")
         self.assertEqual((await again.status())["other servers"], "1")
-
-    async def test_stopped(self) -> None:
-        """
-        Those of one that is stopped are gone at once.
-        """
-        one, other = await self.begin()
-        alice, _ = await self.meet(one, other)
-        self.assertEqual(await other.server.stop(), 0)
-        await self.hear(alice, b"/part lobby bob")
-        await one.server.until(rb"has gone: it was stopped")
-        self.assertEqual((await one.status())["other servers"], "0")
 
     async def test_paused(self) -> None:
         """
@@ -190,10 +167,14 @@ class ClusterTests(TestCase):
 
     async def test_operators(self) -> None:
         """
-        Operators of one server kick and ban on all, see the others, and lift a ban that another one made.
+        Operators of one server kick and ban on all, see the others, and lift a ban that another one made. All that
+        servers want of their broker they may do with the permissions in the documentation.
         """
-        one, other = await self.begin()
+        one, other = await self.begin(settings=user_with(documented_permissions()))
         alice, bob = await self.meet(one, other)
+        self.assertRegex(await alice.ask(b"/pub lobby hello"), rb"\A/(ok pub lobby|event lobby) ")
+        self.assertRegex(await alice.hear(), rb"\A/(ok pub lobby|event lobby) ")
+        self.assertRegex(await bob.hear(), rb"\A/event lobby ")
         self.assertEqual(await one.operate("/kick bob"), ([], "1"))
         self.assertRegex(await bob.hear(), rb"\A/bye restarted ")
         await self.hear(alice, b"/part lobby bob")
@@ -212,16 +193,23 @@ class ClusterTests(TestCase):
         await third.knows(2)
         with self.assertRaises(OperationFailed):
             await third.operate("/unban bob")
+        for member in (one, other, third):
+            self.assertNotIn(b"permissions violation", member.server.output)
 
-    async def test_bans_survive(self) -> None:
+    async def test_stopped(self) -> None:
         """
-        A ban holds after all servers, and the broker, were started again, for the first client that is let in.
+        The people of a server that is stopped are gone at once. A ban holds after all servers, and the broker, were
+        started again, for the first client that is let in.
         """
         one, other = await self.begin()
+        alice, _ = await self.meet(one, other)
         await one.operate("/ban mallory")
         await other.operate("/ban trudy 3600")
-        for member in (one, other):
-            await member.server.stop()
+        self.assertEqual(await other.server.stop(), 0)
+        await self.hear(alice, b"/part lobby bob")
+        await one.server.until(rb"has gone: it was stopped")
+        self.assertEqual((await one.status())["other servers"], "0")
+        await one.server.stop()
         await self.nats.kill()
         await self.nats.start()
         third = await self.start()
