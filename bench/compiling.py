@@ -2,6 +2,7 @@
 The programs in C that the benchmarks use: built when they are first needed.
 """
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,5 +26,8 @@ def compiled(name: str) -> Path:
     if compiler is None:
         raise SystemExit(f"bench: bench/{name}.c needs a C compiler: neither gcc nor cc is installed")
     WORK.mkdir(exist_ok=True)
-    subprocess.run([compiler, "-O2", "-w", "-o", str(program), str(source)], check=True)
+    # Under another name first: another process may be about to run it, as when the suite runs in several.
+    built = WORK / f"{name}-{os.getpid()}"
+    subprocess.run([compiler, "-O2", "-w", "-o", str(built), str(source)], check=True)
+    built.replace(program)
     return program
