@@ -31,7 +31,8 @@ class _Narrator:
             if self._connected is False:
                 self._say(f"connected to {self._server.name} again")
             self._connected = True
-        elif self._connected:
+        elif self._connected and not isinstance(status.why, Stopped):
+            # That it is the last is told by whoever waits for something.
             self._connected = False
             self._say(tell_loss(status.why, self._server))
 
