@@ -233,7 +233,7 @@ class Keeper:
                 raise
             if refused.code == "name-taken":
                 return False
-            # Who may do nothing before a login was published under no name.
+            # Guests may do nothing here, so nothing is published under another name.
             self.name = given
         return True
 
