@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echochat.chat import topics
 from echochat.chat.events import Draft, encode_drafts
 from echochat.chat.hub import Hub
-from echochat.chat.topics import Cursor
+from echochat.chat.topics import Cursor, Member, Send
 
 
 class Reader:
@@ -34,6 +34,38 @@ class Reader:
     ) -> "Reader":
         self.cursor = hub.follow(topic, 0, at, self, name, watches)
         return self
+
+
+class Row:
+    """
+    A rank that takes what there is as soon as it is woken, for readers that stand in it until it has something for
+    them.
+    """
+
+    def __init__(self, *readers: Reader) -> None:
+        log = readers[0].cursor.log
+        self._cursor = Cursor(log, log.head, self, None)
+        self._readers = readers
+        self.behind = 0
+        self.taken = b""
+        log.rank = self
+        for reader in readers:
+            del log.cursors[reader.cursor]
+
+    def wake(self) -> None:
+        self.disband()
+        self.taken += self._cursor.take()[0]
+
+    def disband(self) -> None:
+        readers, self._readers = self._readers, ()
+        for reader in readers:
+            self._cursor.log.cursors[reader.cursor] = None
+
+    def enter(self, member: Member, send: Send) -> bool:
+        raise AssertionError("the hub has nobody enter")
+
+    def leave(self, member: Member, send: Send) -> None:
+        raise AssertionError("the hub has nobody leave")
 
 
 def line(position: int, topic: str = "lobby", text: str = "hi") -> bytes:
@@ -123,6 +155,34 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(hub.followed, ["lobby"])
         hub.unfollow(two.cursor, "carol")
         self.assertEqual((hub.followed, hub.followers("lobby"), hub.memory_used), ([], 0, 0))
+
+    def test_rank(self) -> None:
+        """
+        A rank is woken once for all who stand in it, and before all others: whoever cannot keep up with it is given
+        the same event alone, at once.
+        """
+        hub = Hub()
+        alone, fallen = Reader().follow(hub), Reader().follow(hub, name="carol")
+        row = Row(fallen)
+        woken: list[bytes] = []
+        alone.on_wake = lambda: woken.append(row.taken)
+        arrive(hub, (1, "lobby"))
+        self.assertEqual((woken, row.taken, alone.taken, fallen.taken), ([line(1)], line(1), line(1), line(1)))
+        self.assertEqual((alone.woken, fallen.woken, hub.behind), (1, 1, 0))
+        row.behind = 7
+        self.assertEqual(hub.behind, 7)
+
+    def test_level(self) -> None:
+        """
+        Whoever has been given all of a topic can stand in its rank, also beyond the topic's last event, since others
+        were published to or the history was ahead; but not beyond what the hub was told of, which comes once more.
+        """
+        hub = Hub()
+        cursor = Reader().follow(hub).cursor
+        arrive(hub, (3, "lobby"), (5, "other"))
+        for at, is_level in ((0, False), (2, False), (3, True), (4, True), (5, True), (6, False)):
+            cursor.at = at
+            self.assertEqual(hub.is_level(cursor), is_level, at)
 
     def test_ends_when_woken(self) -> None:
         """
@@ -297,3 +357,19 @@ class StartingOverTests(SynchronousTestCase):
         arrive(hub, (4, "lobby"))
         self.assertEqual((old.taken, new.taken), (line(101), line(4)))
         self.assertEqual(hub.who("lobby"), ["bob"])
+
+    def test_a_rank(self) -> None:
+        """
+        Those who stood in a rank follow nothing any more, either: when they unfollow, who follows anew stays.
+        """
+        hub = Hub(100)
+        old = Reader().follow(hub, at=100)
+        row = Row(old)
+        hub.start_over(3)
+        new = Reader().follow(hub, name="bob", at=3)
+        # Who ends leaves the rank first, if it still stands there.
+        row.disband()
+        hub.unfollow(old.cursor, "alice")
+        arrive(hub, (4, "lobby"))
+        self.assertEqual((old.woken, new.taken), (0, line(4)))
+        self.assertEqual((hub.who("lobby"), hub.followers("lobby")), (["bob"], 1))

@@ -73,6 +73,18 @@ class CensusTests(SynchronousTestCase):
         self.server.people.reserve("erin")
         self.assertEqual(woken, [False, False])
 
+    def test_untold(self) -> None:
+        """
+        Whoever told is not woken any more when the server has said farewell, though people go on to leave.
+        """
+        follower = self.server.follow("lobby", "alice")
+        self.census.take_news()
+        woken = []
+        self.census.on_news = lambda: woken.append(True)
+        self.census.leave_untold()
+        self.server.unfollow(follower)
+        self.assertEqual((woken, self.census.has_news), ([], True))
+
     def test_everything(self) -> None:
         """
         Everything is what there is, whether it was told as news or not.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.chat.ban_book import LIFTED, BanRecord
-from echochat.chat.fellows.encoding import MOST_BYTES, MalformedMessage, decode, encode
+from echochat.chat.fellows.encoding import MOST_BYTES, MalformedMessage, decode, encode, read_record, write_record
 from echochat.chat.fellows.facts import Facts, TopicFacts
 from echochat.chat.fellows.messages import Alive, Ask, Done, Everything, Farewell, Hello, Message, News, Order
 from tests.wire.examples import reproducible
@@ -159,6 +159,35 @@ class EncodingTests(SynchronousTestCase):
         """
         facts = {"came": ["guest-1"], "bans": [1, ["a"], ["10.0.0.0/8", 1, None], [BAN.who, BAN.version, None]]}
         self.assertEqual(decode(written("news", {"facts": facts})), News(ME, 1, Facts(came=["guest-1"], bans=[BAN])))
+
+
+class RecordTests(SynchronousTestCase):
+    """
+    Bans are kept by the broker, for servers that start later.
+    """
+
+    def test_round_trip(self) -> None:
+        """
+        What was kept is what is read, and it is kept as all servers of this version write it.
+        """
+        for record in FACTS.bans:
+            self.assertEqual(read_record(write_record(record)), record)
+        self.assertEqual(write_record(BAN), b'{"v":1,"ban":["192.0.2.1",5,null]}')
+
+    def test_malformed(self) -> None:
+        """
+        What is no ban, or one of another version, is refused, by name.
+        """
+        for data, why in (
+            (b"", "not JSON"),
+            (b"[]", "not an object"),
+            (b'{"v":2,"ban":["192.0.2.1",5,null]}', "another version"),
+            (b'{"v":1}', "ban"),
+            (b'{"v":1,"ban":["10.0.0.0/8",5,null]}', "ban"),
+            (b'{"v":1,"ban":["192.0.2.1",5]}', "ban"),
+        ):
+            refused = self.assertRaises(MalformedMessage, read_record, data)
+            self.assertEqual(str(refused), why)
 
 
 def written(kind: str, values: dict[str, Any]) -> bytes:

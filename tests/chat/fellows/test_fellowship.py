@@ -100,6 +100,17 @@ class AskingTests(FellowshipTestCase):
         self.assertEqual(self.hear(*old, *new, Alive(STRANGER, 3, LEASE, ""), now=9.0), [])
         self.assertEqual(self.guests_of_stranger, ["alice", "bob"])
 
+    def test_everything_again(self) -> None:
+        """
+        A server that has to tell everything once more, since some of its news were lost, is no new one: it is met once,
+        and what it tells takes the place of what was known of it.
+        """
+        self.hear(Everything(Alive(STRANGER, 1, LEASE, ""), 1, 1, 1, Facts(came=["alice"])))
+        self.assertEqual(self.hear(News(STRANGER, 3, Facts(came=["carol"])), now=5.0), [self.ask])
+        self.hear(Everything(Alive(STRANGER, 3, LEASE, ""), 2, 1, 1, Facts(came=["bob", "carol"])), now=5.0)
+        self.assertEqual(self.guests_of_stranger, ["bob", "carol"])
+        self.assertEqual(self.server.outcomes.count(Met(STRANGER, "")), 1)
+
     def test_patience(self) -> None:
         """
         Whoever is being told is not asked again while parts go on to come.
