@@ -3,7 +3,7 @@ The processes of a cluster: started, watched, started again when they end, stopp
 
 Twisted's process monitor does most of it. What it lacks, and is added here: it does not know when a process is ready,
 nor tell anybody that one has ended; a process that is removed while it waits to be started again would be started, and
-fail; and a line longer than 16 KiB ends its log of that process with an exception.
+fail; and its log of what they write is another one (see :mod:`echochat.cluster.log_lines`).
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -21,38 +21,7 @@ from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 from txaio.tx import make_logger
 
-LONGEST_LINE: Final = 4_096
-"""
-Bytes of a line of a child that are logged as one.
-"""
-
-_STAMP: Final = re.compile(
-    rb"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} )?"
-    rb"(\[-\] |\[[A-Za-z_.]+#(?P<level>\w+)\] |\[\d+\] \[(?P<broker>[A-Z]+)\] )?"
-)
-"""
-The time and the system with which a child's line begins: the cluster's log has its own.
-"""
-
-_ROUTINE: Final = re.compile(
-    r"twistd \S+ \(.*\) starting up|reactor class: |\w+ starting on |\(\w+ Port .* Closed\)|Main loop terminated\.|"
-    r"Server Shut Down\."
-)
-"""
-What Twisted says in each child: with several of them it would hide what matters.
-"""
-
-_LEVELS: Final = {"warn": "warn", "error": "error", "critical": "error", "WRN": "warn", "ERR": "error", "FTL": "error"}
-"""
-Ours for those of Twisted and of the broker.
-"""
-
-_BROKERS_ROUTINE: Final = "INF"
-
-_COMPLAINT: Final = "echochat: "
-"""
-How the line begins with which one of ours ends.
-"""
+from echochat.cluster.log_lines import Lines, last_words, read_line
 
 
 class State(Enum):
@@ -101,10 +70,9 @@ class Child:
     @property
     def last_words(self) -> str:
         """
-        What it said last: its complaint, if it made one as ours do.
+        Why it has ended, as far as it has said so.
         """
-        complaints = [line for line in self.said if line.startswith(_COMPLAINT)]
-        return complaints[-1].removeprefix(_COMPLAINT) if complaints else (self.said[-1] if self.said else "it ended")
+        return last_words(self.said)
 
 
 class _Watched(LoggingProtocol):
@@ -116,7 +84,7 @@ class _Watched(LoggingProtocol):
 
     def __init__(self, child: Child) -> None:
         self._child = child
-        self._rest = {1: b"", 2: b""}
+        self._out, self._err = Lines(), Lines()
 
     # Called by Twisted
 
@@ -124,25 +92,18 @@ class _Watched(LoggingProtocol):
         self._child.pid = self.transport.pid  # type: ignore[union-attr]  # it has begun
 
     def outReceived(self, data: bytes) -> None:
-        self._received(1, data)
+        self._say(self._out.take(data))
 
     def errReceived(self, data: bytes) -> None:
-        self._received(2, data)
+        self._say(self._err.take(data))
 
     def processEnded(self, reason: Failure) -> None:
-        for rest in self._rest.values():
-            if rest:
-                self.service.child_said(self._child, rest)
+        self._say([lines.rest for lines in (self._out, self._err) if lines.rest])
         self.service.child_ended(self._child, reason)
 
     # Ours
 
-    def _received(self, stream: int, data: bytes) -> None:
-        *lines, rest = (self._rest[stream] + data).split(b"\n")
-        while len(rest) > LONGEST_LINE:
-            lines.append(rest[:LONGEST_LINE])
-            rest = rest[LONGEST_LINE:]
-        self._rest[stream] = rest
+    def _say(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             self.service.child_said(self._child, line)
 
@@ -253,18 +214,12 @@ class Crew(ProcessMonitor):
         """
         A child has written a line.
         """
-        stamp = _STAMP.match(line)
-        assert stamp is not None
-        text = line[stamp.end() :].decode("utf-8", "replace").rstrip("\r")
-        has_said = {line.removeprefix(_COMPLAINT) for line in child.said}
-        child.said.append(text)
-        if text.startswith(_COMPLAINT) and text.removeprefix(_COMPLAINT) in has_said:
-            # Ours tell their log and whoever has started them.
+        said = read_line(line)
+        is_repeated = said.is_repeated(child.said)
+        child.said.append(said.text)
+        if is_repeated:
             return
-        said = (stamp["level"] or stamp["broker"] or b"").decode()
-        is_routine = said == _BROKERS_ROUTINE or (said not in _LEVELS and _ROUTINE.match(text) is not None)
-        level = "debug" if is_routine else _LEVELS.get(said, "info")
-        getattr(self.log, level)("[{child}] {line}", child=child.name, line=text)
+        getattr(self.log, said.level)("[{child}] {line}", child=child.name, line=said.text)
         if child.state is State.STARTING and child.is_ready.search(line) is not None:
             self._enter(child, State.UP)
             if not child.ready.called:
