@@ -35,7 +35,7 @@ def publish(session: Session, command: Command, effects: list[Effect]) -> None:
     """
     topic, text = split_text(command.rest)
     if text is None:
-        raise CommandError("bad-arguments", "type /pub TOPIC TEXT")
+        raise CommandError("bad-arguments", f"type /{command.typed} TOPIC TEXT")
     if not is_topic(topic):
         raise CommandError("bad-name", TOPIC_RULE)
     _publish(session, command, canonical_topic(topic), text, effects, f"pub {canonical_topic(topic)}")
@@ -81,9 +81,8 @@ def subscribe(session: Session, command: Command, effects: list[Effect]) -> None
     """
     ``/sub TOPIC [after=POS] [epoch=E] [last=N] [presence=on]``
     """
-    topic, options = _topic_and_options(
-        command, "type /sub TOPIC [after=POS] [epoch=E] [last=N] [presence=on]", {"after", "epoch", "last", "presence"}
-    )
+    usage = "TOPIC [after=POS] [epoch=E] [last=N] [presence=on]"
+    topic, options = _topic_and_options(command, usage, {"after", "epoch", "last", "presence"})
     session.person.require_read(topic)
     after = _whole(options, "after", 0, _HIGHEST)
     last = _whole(options, "last", 0, MOST_LAST)
@@ -103,7 +102,7 @@ def unsubscribe(session: Session, command: Command, effects: list[Effect]) -> No
     """
     ``/unsub TOPIC``
     """
-    topic, _ = _topic_and_options(command, "type /unsub TOPIC", set())
+    topic, _ = _topic_and_options(command, "TOPIC", set())
     effects.append(Unsubscribe(session.replies.reserve(), command.label, topic))
 
 
@@ -111,7 +110,7 @@ def history(session: Session, command: Command, effects: list[Effect]) -> None:
     """
     ``/history TOPIC [last=N] [before=POS]``
     """
-    topic, options = _topic_and_options(command, "type /history TOPIC [last=N] [before=POS]", {"last", "before"})
+    topic, options = _topic_and_options(command, "TOPIC [last=N] [before=POS]", {"last", "before"})
     session.person.require_read(topic)
     last = _whole(options, "last", 1, MOST_PAST)
     before = _whole(options, "before", 1, _HIGHEST)
@@ -123,7 +122,7 @@ def who(session: Session, command: Command, effects: list[Effect]) -> None:
     """
     ``/who TOPIC``
     """
-    topic, _ = _topic_and_options(command, "type /who TOPIC", set())
+    topic, _ = _topic_and_options(command, "TOPIC", set())
     session.person.require_read(topic)
     effects.append(ListFollowers(session.replies.reserve(), command.label, topic))
 
@@ -140,7 +139,7 @@ def topics(session: Session, command: Command, effects: list[Effect]) -> None:
 def _topic_and_options(command: Command, usage: str, known: set[str]) -> tuple[str, dict[str, str]]:
     arguments, options = split_options(command.rest)
     if len(arguments) != 1 or not options.keys() <= known:
-        raise CommandError("bad-arguments", usage)
+        raise CommandError("bad-arguments", f"type /{command.typed} {usage}")
     if not is_topic(arguments[0]):
         raise CommandError("bad-name", TOPIC_RULE)
     return canonical_topic(arguments[0]), options

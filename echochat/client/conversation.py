@@ -125,7 +125,9 @@ class Conversation:
     async def _join(self, command: Command) -> None:
         arguments, options = split_options(command.rest)
         if len(arguments) != 1 or not options.keys() <= {"after", "epoch", "last", "presence"}:
-            raise CommandError("bad-arguments", "type /join TOPIC [last=N] [after=POS] [epoch=E] [presence=off]")
+            raise CommandError(
+                "bad-arguments", f"type /{command.typed} TOPIC [last=N] [after=POS] [epoch=E] [presence=off]"
+            )
         after, last, epoch = _whole(options.get("after")), _whole(options.get("last")), options.get("epoch")
         if (after is not None and last is not None) or (after is None and epoch is not None):
             raise CommandError("bad-arguments", "after= and last= exclude each other, and epoch= goes with after=")
@@ -172,7 +174,7 @@ class Conversation:
     async def _say(self, command: Command) -> None:
         topic, text = split_text(command.rest)
         if text is None:
-            raise CommandError("bad-arguments", "type /say TOPIC TEXT")
+            raise CommandError("bad-arguments", f"type /{command.typed} TOPIC TEXT")
         await self._client.publish(topic, text, label=command.label)
         if canonical_topic(topic) not in self.topics:
             self._view.show(("class:quiet", f"-- said in {topic}"))

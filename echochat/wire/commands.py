@@ -31,11 +31,14 @@ class Command:
     """
     A command: its verb in lower case and under its own name where an alias was used, its label, and what follows the
     verb and one space.
+
+    :ivar typed: the verb in lower case, or the alias: what whoever typed it knows the command by.
     """
 
     verb: str
     label: str | None
     rest: str
+    typed: str
 
 
 def parse_command(line: str) -> Command:
@@ -48,8 +51,8 @@ def parse_command(line: str) -> Command:
     verb, mark, label = head[1:].partition("#")
     if mark and not is_label(label):
         raise CommandError("bad-arguments", "a label is 1 to 64 of A-Z a-z 0-9 . _ -")
-    verb = verb.lower()
-    return Command(ALIASES.get(verb, verb), label if mark else None, rest)
+    typed = verb.lower()
+    return Command(ALIASES.get(typed, typed), label if mark else None, rest, typed)
 
 
 _PUBLISH: Final = re.compile(

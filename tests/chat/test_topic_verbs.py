@@ -163,6 +163,31 @@ class PublishTests(SynchronousTestCase):
             self.assertEqual(refusal(line, conversation), ("slow-down", "x"))
 
 
+class UsageTests(SynchronousTestCase):
+    """
+    What is incomplete is answered with how it is typed.
+    """
+
+    def test_as_it_was_typed(self) -> None:
+        """
+        A command is named as it was typed: whoever knows it by its alias may not know its own name.
+        """
+        options = "[after=POS] [epoch=E] [last=N] [presence=on]"
+        for line, told in (
+            ("/pub lobby", "/pub TOPIC TEXT"),
+            ("/say", "/say TOPIC TEXT"),
+            ("/SAY lobby", "/say TOPIC TEXT"),
+            ("/msg bob", "/msg NAME TEXT"),
+            ("/sub", f"/sub TOPIC {options}"),
+            ("/join", f"/join TOPIC {options}"),
+            ("/unsub", "/unsub TOPIC"),
+            ("/part", "/part TOPIC"),
+            ("/history", "/history TOPIC [last=N] [before=POS]"),
+            ("/who", "/who TOPIC"),
+        ):
+            self.assertEqual(Conversation().say(f"{line}\n".encode()), f"/err bad-arguments type {told}\r\n".encode())
+
+
 class SubscribeTests(SynchronousTestCase):
     """
     Where a subscription begins is what was typed.

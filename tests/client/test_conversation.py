@@ -113,6 +113,18 @@ class ConversationTests(ReconnectingTestCase):
             self.assertEqual(self.types(line), [], line)
             self.assertEqual(len(self.sees()), 1, line)
 
+    def test_usage(self) -> None:
+        """
+        What is incomplete is answered with how it is typed, under the name that was used.
+        """
+        for typed in ("/say", "/pub lobby"):
+            self.types(typed)
+            self.assertEqual(self.sees(), [f"type {typed.split()[0]} TOPIC TEXT"])
+        options = "[last=N] [after=POS] [epoch=E] [presence=off]"
+        for typed in ("/join", "/sub"):
+            self.types(typed)
+            self.assertEqual(self.sees(), [f"type {typed} TOPIC {options}"])
+
     def test_topic(self) -> None:
         """
         With a topic lines are published there, and shown when they come back among the others'.

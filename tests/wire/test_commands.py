@@ -29,18 +29,18 @@ class ParseCommandTests(SynchronousTestCase):
         """
         A command is a verb in any letter case, perhaps a label, and what follows one space.
         """
-        self.assertEqual(parse_command("/help"), Command("help", None, ""))
-        self.assertEqual(parse_command("/NICK#a.B-1 Bob"), Command("nick", "a.B-1", "Bob"))
-        self.assertEqual(parse_command("/ping  two spaces "), Command("ping", None, " two spaces "))
-        self.assertEqual(parse_command("/"), Command("", None, ""))
-        self.assertEqual(parse_command("/ping a#b"), Command("ping", None, "a#b"))
+        self.assertEqual(parse_command("/help"), Command("help", None, "", "help"))
+        self.assertEqual(parse_command("/NICK#a.B-1 Bob"), Command("nick", "a.B-1", "Bob", "nick"))
+        self.assertEqual(parse_command("/ping  two spaces "), Command("ping", None, " two spaces ", "ping"))
+        self.assertEqual(parse_command("/"), Command("", None, "", ""))
+        self.assertEqual(parse_command("/ping a#b"), Command("ping", None, "a#b", "ping"))
 
     def test_aliases(self) -> None:
         """
-        An alias is the command that it stands for, in any letter case.
+        An alias is the command that it stands for, in any letter case; what was typed is known, too.
         """
         for alias, verb in (("join", "sub"), ("PART", "unsub"), ("Say", "pub")):
-            self.assertEqual(parse_command(f"/{alias}#1 lobby"), Command(verb, "1", "lobby"))
+            self.assertEqual(parse_command(f"/{alias}#1 lobby"), Command(verb, "1", "lobby", alias.lower()))
         self.assertEqual(set(ALIASES), {"join", "part", "say"})
 
     def test_bad_label(self) -> None:
@@ -59,7 +59,7 @@ class ParseCommandTests(SynchronousTestCase):
         Label and rest are what was typed, character by character.
         """
         line = f"/{verb}#{label} {rest}" if label else f"/{verb} {rest}"
-        self.assertEqual(parse_command(line), Command(verb.lower(), label, rest))
+        self.assertEqual(parse_command(line), Command(verb.lower(), label, rest, verb.lower()))
 
 
 class SplitOptionsTests(SynchronousTestCase):
