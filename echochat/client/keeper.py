@@ -48,7 +48,8 @@ Farewells after which connecting again does not help.
 
 class Stopped(Exception):
     """
-    The server will not have this client, and there is no use in trying again. The message says why.
+    The server will not have this client, and there is no use in trying again. The message says why; its cause is the
+    refusal, if there was one.
     """
 
 
@@ -246,6 +247,7 @@ class Keeper:
                 self._no_room = why
             else:
                 self._stopped = Stopped(str(why))
+                self._stopped.__cause__ = why
         client.abort()
 
     def _arrived(self, news: News) -> None:

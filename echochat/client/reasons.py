@@ -1,5 +1,5 @@
 """
-Why there is no connection, in words for a person, and what may help.
+Why there is no connection, or why a server refuses, in words for a person, and what may help.
 
 Twisted writes "Connection was refused by other side: 111: Connection refused.", and of a server that was killed that
 the connection "was closed cleanly".
@@ -13,7 +13,7 @@ from twisted.internet import defer
 from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost, TimeoutError
 
 from echochat.client.address import ServerAddress
-from echochat.client.outcomes import Moved, Silent
+from echochat.client.outcomes import Moved, Refused, Silent
 
 WANTS_TLS: Final = "it may want TLS: --tls"
 
@@ -46,6 +46,19 @@ def why_not_reached(error: BaseException, server: ServerAddress) -> str:
     Why a server cannot be had at all, and what whoever has typed the command may try.
     """
     return f"cannot reach {server.name}: {with_hint(error, server)}"
+
+
+def why_refused(error: BaseException) -> str:
+    """
+    What a server has refused, for whoever has typed the command: the server says how one logs in within a chat, and for
+    a command that is an option.
+
+    :param error: a refusal, or what it was the cause of.
+    """
+    refused = error if isinstance(error, Refused) else error.__cause__
+    if isinstance(refused, Refused) and refused.code == "not-logged-in":
+        return f"{refused.code}: log in with --login NAME, or with --token-file FILE"
+    return str(error)
 
 
 def with_hint(error: BaseException | None, server: ServerAddress) -> str:

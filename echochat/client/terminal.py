@@ -20,7 +20,7 @@ from echochat.client.conversation import Conversation
 from echochat.client.credentials import Credentials
 from echochat.client.keeper import Connected, Status, Stopped
 from echochat.client.keys import bind_keys
-from echochat.client.reasons import tell_loss, why_not_reached
+from echochat.client.reasons import tell_loss, why_not_reached, why_refused
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.rendering import Fragment
 from echochat.client.running import CommandFailed
@@ -100,7 +100,7 @@ class _Terminal:
         except Exception as error:
             await self._close(0.0)
             if isinstance(error, Stopped):
-                raise CommandFailed(f"{self._server.name}: {error}") from error
+                raise CommandFailed(f"{self._server.name}: {why_refused(error)}") from error
             raise CommandFailed(why_not_reached(error, self._server)) from error
         self.show(("class:quiet", f"Connected to {self._server.name}. /help lists the commands, Ctrl-D leaves."))
         try:
@@ -165,7 +165,7 @@ class _Terminal:
         if self._conversation.leaving:
             self.leave()
         elif isinstance(status.why, Stopped):
-            self._fail(f"{self._server.name} is gone: {status.why}")
+            self._fail(f"{self._server.name} is gone: {why_refused(status.why)}")
         elif self._was_connected and not self._is_lost:
             self._is_lost = True
             self.show(("class:quiet", f"-- {tell_loss(status.why, self._server)}"))

@@ -145,12 +145,16 @@ class FileTests(SignInTestCase):
 
     async def test_guest(self) -> None:
         """
-        Whoever does not log in is told to.
+        Whoever does not log in is told to, with the options of the command, and not with what one types in a chat.
         """
         await self.serve()
-        client = self.start("history", "lobby")
-        self.assertEqual(await client.ends(), 1)
-        self.assertRegex(client.errors.decode(), r"\Aechochat: lobby: not-logged-in: .*\n\Z")
+        told = "not-logged-in: log in with --login NAME, or with --token-file FILE"
+        named = f"127.0.0.1:{self.port}"
+        for command in COMMANDS[:3]:
+            for options, refuses in (((), "lobby"), (("--name", "bob"), named)):
+                client = self.start(*command, *options)
+                self.assertEqual(await client.ends(), 1)
+                self.assertEqual((client.output, client.errors), (b"", f"echochat: {refuses}: {told}\n".encode()))
 
     def test_unusable_file(self) -> None:
         """
@@ -232,6 +236,15 @@ class TerminalTests(SignInTestCase):
         client.types(b"\x04")
         self.assertEqual(await client.ends(), 0)
         self.assertNotIn(b"sec", client.output)
+
+    async def test_named_guest(self) -> None:
+        """
+        A chat that would have a name as a guest does not begin, and says with which options it would.
+        """
+        await self.serve()
+        client = self.start("chat", "--name", "bob", in_terminal=True)
+        self.assertEqual(await client.ends(), 1)
+        self.assertIn(b"not-logged-in: log in with --login NAME, or with --token-file FILE\r\n", client.output)
 
     async def test_wrong_password(self) -> None:
         """

@@ -9,7 +9,7 @@ from echochat.client.address import ServerAddress
 from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
 from echochat.client.keeper import Connected, Status, Stopped
-from echochat.client.reasons import tell_loss, why_not_reached
+from echochat.client.reasons import tell_loss, why_not_reached, why_refused
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.running import CommandFailed
 
@@ -68,6 +68,6 @@ async def keep_connected(
         await client.close(grace=0)
         if isinstance(error, Stopped):
             # It was reached, and said no.
-            raise CommandFailed(f"{server.name}: {error}") from error
+            raise CommandFailed(f"{server.name}: {why_refused(error)}") from error
         raise CommandFailed(why_not_reached(error, server)) from error
     return client

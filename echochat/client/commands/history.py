@@ -17,7 +17,7 @@ from echochat.client.credentials import Credentials
 from echochat.client.harmless import harmless
 from echochat.client.outcomes import Refused, Silent
 from echochat.client.protocol import Client, connect
-from echochat.client.reasons import in_words, why_not_reached
+from echochat.client.reasons import in_words, why_not_reached, why_refused
 from echochat.client.records import Writer
 from echochat.client.running import CommandFailed, OutputClosed, run_command
 from echochat.client.standard import OutputStream
@@ -105,7 +105,7 @@ async def _print_past(
         refuses = topic
         past = await _read_past(client, topic, last, before)
     except Refused as refused:
-        raise CommandFailed(f"{refuses}: {refused}") from refused
+        raise CommandFailed(f"{refuses}: {why_refused(refused)}") from refused
     except Silent as error:
         raise CommandFailed(why_not_reached(error, server)) from error
     except Exception as error:

@@ -16,6 +16,7 @@ from echochat.client.harmless import harmless
 from echochat.client.line_input import LineInput
 from echochat.client.outcomes import Refused
 from echochat.client.progress import LineProgress
+from echochat.client.reasons import why_refused
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.running import CommandFailed, run_command
 from echochat.wire.lines import Overlong
@@ -138,7 +139,7 @@ class _Run:
         :raises CommandFailed: not everything was published.
         """
         if self._fatal is not None:
-            raise CommandFailed(f"{self._topic}: {self._fatal}")
+            raise CommandFailed(f"{self._topic}: {why_refused(self._fatal)}")
         if self._failed:
             raise SystemExit(1)
 

@@ -17,6 +17,7 @@ from echochat.client.commands.sign_in import SignIn, sign_in_options
 from echochat.client.cursor import Delivery
 from echochat.client.keeper import Stopped
 from echochat.client.outcomes import Refused
+from echochat.client.reasons import why_refused
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.records import Writer
 from echochat.client.running import CommandFailed, OutputClosed, run_command
@@ -106,7 +107,7 @@ class _Following:
                     return
                 await self._output.room()
         except (Refused, Stopped) as error:
-            raise CommandFailed(f"{subscription.topic}: {error}") from error
+            raise CommandFailed(f"{subscription.topic}: {why_refused(error)}") from error
 
     def _end(self, why: object) -> None:
         if not self._ended.called:
