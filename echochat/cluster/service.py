@@ -3,7 +3,6 @@ A cluster's life: the broker, then the workers, then the balancer; and the other
 """
 
 import errno
-import json
 import os
 import re
 import socket
@@ -13,35 +12,28 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.cluster.crew import Child, ChildFailed, Crew, State, in_time
 from echochat.cluster.folder import Folder
+from echochat.cluster.questions import Questions
 from echochat.cluster.recipes import (
     balancer_command,
-    balancer_control,
     broker_address,
     broker_command,
     cluster_control,
     worker_command,
-    worker_control,
 )
-from echochat.cluster.rolling import LOOK, Roll, RollFailed
+from echochat.cluster.rolling import Roll, RollFailed
 from echochat.cluster.settings import ClusterSettings
-from echochat.daemon.asking import NotAnswered, ask
+from echochat.daemon.asking import NotAnswered
 from echochat.daemon.control import ControlFactory
 from echochat.daemon.ports import Ports, reachable
 
 READY: Final = 60.0
 """
 Seconds that a process has to become ready: a broker with a large store reads it first.
-"""
-
-SETTLING: Final = 2.0
-"""
-Seconds that the balancer has at most to find its workers before the cluster is said to be ready.
 """
 
 PATIENCE: Final = 30.0
@@ -78,6 +70,7 @@ class ClusterService(Service):
         self.crew = Crew(reactor, _patience(settings))
         self.last_roll = ""
         self._reactor = reactor
+        self._questions = Questions(reactor, folder)
         self._program = program
         self._fail = fail
         self._ports = Ports(reactor, fail)
@@ -176,7 +169,7 @@ class ClusterService(Service):
         if child.name not in self.workers:
             described["state"] = "leaving"
         try:
-            status = await self._status(child.name)
+            status = await self._questions.status(child.name)
         except NotAnswered as error:
             described["why"] = str(error)
         else:
@@ -196,33 +189,19 @@ class ClusterService(Service):
 
     async def ready(self, worker: Child) -> None:
         await self._in_time(worker)
-        # A worker of which the history is not there yet would answer its first clients with "unavailable".
-        until = self._reactor.seconds() + READY
-        while True:
-            try:
-                status = await self._status(worker.name)
-                if status.get("history") == "available":
-                    return
-                why = f"its history: {status.get('history')}"
-            except NotAnswered as error:
-                why = str(error)
-            if self._reactor.seconds() > until:
-                raise ChildFailed(f"{worker.name}: {why}")
-            rest: Deferred[None] = Deferred()
-            self._reactor.callLater(0.1, rest.callback, None)
-            await rest
+        await self._questions.until_available(worker.name, READY)
 
     async def tell_balancer(self, workers: list[str]) -> None:
         balancer_command(self.folder, self.settings, workers)
         try:
-            await ask(self._reactor, self._reactor, balancer_control(self.folder), "/reload")
+            await self._questions.reload_balancer()
         except NotAnswered:
             # What it is started with the next time, too.
             balancer_command(self.folder, self.settings, self.workers)
             raise
 
     async def clients(self, worker: str) -> int:
-        return int((await self._status(worker)).get("connections", 0))
+        return int((await self._questions.status(worker)).get("connections", 0))
 
     def stop(self, worker: str) -> "Deferred[None]":
         return self.crew.stop(worker)
@@ -242,29 +221,13 @@ class ClusterService(Service):
         command = balancer_command(self.folder, self.settings, self.workers)
         balancer = self.crew.start(BALANCER, command, rb"listening on .*: balancer")
         await self._in_time(balancer)
-        await self._until_looked()
+        await self._questions.until_looked()
         self.log.info(
             "the cluster is ready: {workers} workers; how it is: echochat cluster status --data {data}{try_it}",
             workers=len(workers),
             data=self.settings.data,
             try_it=_invitation(balancer.said),
         )
-
-    async def _until_looked(self) -> None:
-        """
-        Give the balancer the moment that it takes to find its workers: whoever comes first does not wait, and nothing
-        is said behind the line that says how to come.
-        """
-        until = self._reactor.seconds() + SETTLING
-        while self._reactor.seconds() < until:
-            try:
-                items, _ = await ask(self._reactor, self._reactor, balancer_control(self.folder), "/status")
-            except NotAnswered:
-                return
-            backends = [json.loads(item.removeprefix("backend ")) for item in items if item.startswith("backend ")]
-            if all(backend["checked"] is not None for backend in backends):
-                return
-            await deferLater(self._reactor, LOOK)
 
     def _in_time(self, child: Child) -> "Deferred[None]":
         late = partial(str.format, "{}: not ready within {:g} s", child.name, READY)
@@ -285,10 +248,6 @@ class ClusterService(Service):
             why = first.getErrorMessage()
             is_taken = why.endswith(os.strerror(errno.EADDRINUSE))
             self._fail(f"{why}: end what listens there, or name another port with --listen" if is_taken else why)
-
-    async def _status(self, worker: str) -> dict[str, str]:
-        items, _ = await ask(self._reactor, self._reactor, worker_control(self.folder, worker), "/status")
-        return dict(item.split(": ", 1) for item in items if ": " in item)
 
     def _rolled(self, _: None) -> None:
         assert self._roll is not None

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.cluster import service as module
+from echochat.cluster import questions
 from echochat.cluster.control import commands
 from echochat.cluster.folder import Folder
 from echochat.cluster.rolling import RollFailed
@@ -37,7 +37,7 @@ class ServiceCase(SynchronousTestCase):
         self.asked: list[str] = []
         self.machine = Machine()
         self.service = ClusterService(self.machine, Folder(path), SETTINGS, None, self.failed.append)
-        self.patch(module, "ask", self.ask)
+        self.patch(questions, "ask", self.ask)
 
     async def ask(self, reactor: Any, clock: Any, control: str, command: str) -> tuple[list[str], str]:
         """
@@ -275,7 +275,7 @@ class StatusTests(ServiceCase):
             answers.append(Deferred())
             return answers[-1]
 
-        self.patch(module, "ask", ask)
+        self.patch(questions, "ask", ask)
         told = self.perform("status")
         self.assertEqual(len(answers), 2)
         answers[1].callback((["history: available", "connections: 3"], ""))
