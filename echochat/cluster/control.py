@@ -16,8 +16,10 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from echochat import __version__
 from echochat.broker import parse_address
+from echochat.cluster.crew import Child, State
 from echochat.cluster.rolling import RollFailed
-from echochat.cluster.service import ClusterService
+from echochat.cluster.service import BALANCER, BROKER, ClusterService
+from echochat.daemon.asking import NotAnswered
 from echochat.daemon.control import Perform, no_arguments, reload
 from echochat.daemon.reloads import Reloads
 from echochat.wire.answers import Info, Ok
@@ -32,7 +34,7 @@ def commands(service: ClusterService, reloads: Reloads) -> Mapping[str, Perform]
     async def status(command: Command) -> bytes:
         no_arguments(command)
         # All at once: one that hangs costs the time that it is given, and five cost no more.
-        described = [Deferred.fromCoroutine(service.describe(child)) for child in service.crew.children]
+        described = [Deferred.fromCoroutine(_describe(service, child)) for child in service.crew.children]
         children = await gatherResults(described)
         roll = service.current_roll
         broker = service.settings.broker
@@ -61,3 +63,31 @@ def commands(service: ClusterService, reloads: Reloads) -> Mapping[str, Perform]
         return await reload(reloads, command)
 
     return {"status": status, "roll": roll, "reload": read_again}
+
+
+async def _describe(service: ClusterService, child: Child) -> dict[str, Any]:
+    """
+    How a process is: times in seconds.
+    """
+    described: dict[str, Any] = {
+        "name": child.name,
+        "state": child.state.value,
+        "pid": child.pid,
+        "uptime": round(service.uptime(child), 3),
+        "restarts": child.restarts,
+        "connections": None,
+        "history": None,
+        "why": "" if child.state is State.UP else child.last_words,
+    }
+    if child.state is not State.UP or child.name in (BROKER, BALANCER):
+        return described
+    if child.name not in service.workers:
+        described["state"] = "leaving"
+    try:
+        status = await service.questions.status(child.name)
+    except NotAnswered as error:
+        described["why"] = str(error)
+    else:
+        described["connections"] = int(status.get("connections", 0))
+        described["history"] = status.get("history", "")
+    return described

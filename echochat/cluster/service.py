@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherR
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
-from echochat.cluster.crew import Child, ChildFailed, Crew, State, in_time
+from echochat.cluster.crew import Child, ChildFailed, Crew, in_time
 from echochat.cluster.folder import Folder
 from echochat.cluster.questions import Questions
 from echochat.cluster.recipes import (
@@ -57,6 +57,7 @@ class ClusterService(Service):
     :param fail: is told in one sentence why the cluster cannot go on.
     :ivar settings: those that the next worker is started with.
     :ivar workers: the names of those that serve.
+    :ivar questions: what they can be asked.
     """
 
     log = make_logger()
@@ -68,9 +69,9 @@ class ClusterService(Service):
         self.folder = folder
         self.workers: list[str] = []
         self.crew = Crew(reactor, _patience(settings))
+        self.questions = Questions(reactor, folder)
         self.last_roll = ""
         self._reactor = reactor
-        self._questions = Questions(reactor, folder)
         self._program = program
         self._fail = fail
         self._ports = Ports(reactor, fail)
@@ -150,32 +151,12 @@ class ClusterService(Service):
         """
         return self._roll
 
-    async def describe(self, child: Child) -> dict[str, Any]:
+    def uptime(self, child: Child) -> float:
         """
-        How a process is, for operators: times in seconds.
+        Seconds for which a process has been as it is.
         """
-        described: dict[str, Any] = {
-            "name": child.name,
-            "state": child.state.value,
-            "pid": child.pid,
-            "uptime": round(self._reactor.seconds() - child.since, 3),
-            "restarts": child.restarts,
-            "connections": None,
-            "history": None,
-            "why": "" if child.state is State.UP else child.last_words,
-        }
-        if child.state is not State.UP or child.name in (BROKER, BALANCER):
-            return described
-        if child.name not in self.workers:
-            described["state"] = "leaving"
-        try:
-            status = await self._questions.status(child.name)
-        except NotAnswered as error:
-            described["why"] = str(error)
-        else:
-            described["connections"] = int(status.get("connections", 0))
-            described["history"] = status.get("history", "")
-        return described
+        seconds: float = self._reactor.seconds() - child.since
+        return seconds
 
     # Called by a roll
 
@@ -189,19 +170,19 @@ class ClusterService(Service):
 
     async def ready(self, worker: Child) -> None:
         await self._in_time(worker)
-        await self._questions.until_available(worker.name, READY)
+        await self.questions.until_available(worker.name, READY)
 
     async def tell_balancer(self, workers: list[str]) -> None:
         balancer_command(self.folder, self.settings, workers)
         try:
-            await self._questions.reload_balancer()
+            await self.questions.reload_balancer()
         except NotAnswered:
             # What it is started with the next time, too.
             balancer_command(self.folder, self.settings, self.workers)
             raise
 
     async def clients(self, worker: str) -> int:
-        return int((await self._questions.status(worker)).get("connections", 0))
+        return int((await self.questions.status(worker)).get("connections", 0))
 
     def stop(self, worker: str) -> "Deferred[None]":
         return self.crew.stop(worker)
@@ -221,7 +202,7 @@ class ClusterService(Service):
         command = balancer_command(self.folder, self.settings, self.workers)
         balancer = self.crew.start(BALANCER, command, rb"listening on .*: balancer")
         await self._in_time(balancer)
-        await self._questions.until_looked()
+        await self.questions.until_looked()
         self.log.info(
             "the cluster is ready: {workers} workers; how it is: echochat cluster status --data {data}{try_it}",
             workers=len(workers),
