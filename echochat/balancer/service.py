@@ -74,7 +74,7 @@ class BalancerService(ServingService):
         if self._control is not None:
             self._others.listen_for_operators(*self._control)
         for endpoint, factory in self._status:
-            self._others.listen(endpoint, factory, partial(self._tell_what, endpoint, "status page"))
+            self._others.listen("--status", endpoint, factory, partial(self._tell_what, endpoint, "status page"))
 
     def begin(self) -> None:
         for part in self._parts:

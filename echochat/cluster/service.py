@@ -2,8 +2,6 @@
 A cluster's life: the broker, then the workers, then the balancer; and the other way round.
 """
 
-import errno
-import os
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -226,9 +224,7 @@ class ClusterService(Service):
         if not first.check(ChildFailed, OSError):
             self.log.failure("the cluster could not be started", first)
         if self.running:
-            why = first.getErrorMessage()
-            is_taken = why.endswith(os.strerror(errno.EADDRINUSE))
-            self._fail(f"{why}: end what listens there, or name another port with --listen" if is_taken else why)
+            self._fail(first.getErrorMessage())
 
     def _rolled(self, _: None) -> None:
         assert self._roll is not None

@@ -2,6 +2,7 @@
 The ports of a process: where it listens, and what is said when it cannot.
 """
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -49,14 +50,15 @@ class Ports:
         self._fail = fail
         self._open: list[Any] = []
 
-    def listen(self, endpoint: str, factory: IProtocolFactory, ready: Callable[[Any], None]) -> None:
+    def listen(self, option: str, endpoint: str, factory: IProtocolFactory, ready: Callable[[Any], None]) -> None:
         """
         Listen for clients.
 
+        :param option: with which whoever starts the process names the endpoint.
         :param ready: is given the listening port.
         :raises CannotStart: it cannot.
         """
-        self._begin(endpoint, lambda: self._listen(endpoint, factory, ready))
+        self._begin(option, endpoint, lambda: self._listen(endpoint, factory, ready))
 
     def listen_for_operators(self, endpoint: str, factory: IProtocolFactory) -> None:
         """
@@ -65,7 +67,7 @@ class Ports:
         :param endpoint: of the form ``unix:PATH``.
         :raises CannotStart: it cannot.
         """
-        self._begin(endpoint, lambda: self._listen_for_operators(endpoint, factory))
+        self._begin("--control", endpoint, lambda: self._listen_for_operators(endpoint, factory))
 
     def reload_certificates(self) -> None:
         """
@@ -93,14 +95,14 @@ class Ports:
 
     # Ours
 
-    def _begin(self, endpoint: str, listen: Callable[[], Deferred[None]]) -> None:
+    def _begin(self, option: str, endpoint: str, listen: Callable[[], Deferred[None]]) -> None:
         listening = maybeDeferred(listen)
         result = getattr(listening, "result", None)
         if isinstance(result, Failure):
             # Raised from here it ends the start; an exception in a callback would be kept by the Deferred.
             listening.addErrback(lambda _: None)
-            raise CannotStart(_why_deaf(endpoint, result))
-        listening.addErrback(lambda failure: self._fail(_why_deaf(endpoint, failure)))
+            raise CannotStart(_why_deaf(option, endpoint, result))
+        listening.addErrback(lambda failure: self._fail(_why_deaf(option, endpoint, failure)))
 
     def _listen(self, endpoint: str, factory: IProtocolFactory, ready: Callable[[Any], None]) -> Deferred[None]:
         listening: Deferred[Any] = server_endpoint(self._reactor, endpoint).listen(factory)
@@ -132,14 +134,19 @@ def reachable(host: str, port: int) -> tuple[str, str]:
     return name, f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
-def _why_deaf(endpoint: str, failure: Failure) -> str:
+def _why_deaf(option: str, endpoint: str, failure: Failure) -> str:
     error: object = failure.value
-    if isinstance(error, CannotListenError):
-        error = error.socketError
-    if isinstance(failure.value, CannotListenError) and str(error) == _LOCKED:
-        return f"cannot listen on {endpoint}: another process does"
+    hint = ""
+    if isinstance(failure.value, CannotListenError):
+        error = failure.value.socketError
+        if str(error) == _LOCKED:
+            return f"cannot listen on {endpoint}: another process does"
+        # Of a UNIX socket it says that something is there which is none.
+        is_port = isinstance(failure.value.port, int)
+        if is_port and getattr(error, "errno", None) == errno.EADDRINUSE:
+            hint = f": end what listens there, or name another port with {option}"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"cannot listen on {endpoint}: {reason}"
+    return f"cannot listen on {endpoint}: {reason}{hint}"
 
 
 def _prepare(listening: socket.socket | None) -> None:

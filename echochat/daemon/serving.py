@@ -140,7 +140,7 @@ class ServingService(Service):
         self.listen_first()
         factory: Any = self._crowd
         for endpoint in self._endpoints:
-            self.ports.listen(endpoint, factory, partial(self._listening, endpoint))
+            self.ports.listen("--listen", endpoint, factory, partial(self._listening, endpoint))
 
     def _listening(self, endpoint: str, port: Any) -> None:
         self._gate.guard(port)

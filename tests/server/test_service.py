@@ -20,6 +20,8 @@ from tests.server.serving import Serving, make_factory
 
 TCP = "tcp:0:interface=127.0.0.1"
 
+TAKEN = "end what listens there, or name another port with --listen"
+
 
 class ServiceGuarantees(Serving):
     """
@@ -84,12 +86,13 @@ class ServiceGuarantees(Serving):
 
     def test_cannot_listen(self) -> None:
         """
-        An endpoint that cannot be had ends the start with one sentence that names it and the reason.
+        An endpoint that cannot be had ends the start with one sentence that names it and the reason, and for a port
+        that another process has also what to do.
         """
         with socket.create_server(("127.0.0.1", 0)) as taken:
             number = taken.getsockname()[1]
             for endpoint, reason in (
-                (f"tcp:{number}:interface=127.0.0.1", "Address already in use"),
+                (f"tcp:{number}:interface=127.0.0.1", f"Address already in use: {TAKEN}"),
                 ("unix:/nowhere/at/all", "No such file or directory"),
                 ("tcp:7007:interface=192.0.2.1", "Cannot assign requested address"),
                 ("nonsense:1", "Unknown endpoint type: 'nonsense'"),
@@ -102,6 +105,15 @@ class ServiceGuarantees(Serving):
                     self.assertEqual(str(error), f"cannot listen on {endpoint}: {reason}")
                     self.factory.exchange.close()
         self.assertEqual(self.told, [])
+
+    def test_path_in_use(self) -> None:
+        """
+        Nobody is told to take another port where a path is in use, by what is no socket.
+        """
+        endpoint = f"unix:{self.folder()}"
+        error = self.assertRaises(CannotStart, self.make(endpoint).privilegedStartService)
+        self.assertEqual(str(error), f"cannot listen on {endpoint}: Address already in use")
+        self.factory.exchange.close()
 
     async def test_another_listens(self) -> None:
         """

@@ -4,6 +4,7 @@ Tests for :mod:`echochat.tap.balancer`: what can be written after ``echochat-lb`
 
 import os
 import signal
+import socket
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -201,9 +202,24 @@ class RunningTests(TestCase):
         self.assertEqual(await client.read(6), b"HELLO\n")
         self.assertEqual(await server.stop(), 0)
 
+    async def test_port_in_use(self) -> None:
+        """
+        A port that another process has is named, and what to do about it: with the option that named the port.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            for option in ("--listen", "--status"):
+                server = start_server(self, "--backend", "a=tcp:127.0.0.1:1", option, endpoint, service="echochat-lb")
+                self.assertEqual(await server.end(), 1)
+                self.assertEqual(
+                    server.output.decode().splitlines()[-1],
+                    f"echochat: cannot listen on {endpoint}: Address already in use: "
+                    f"end what listens there, or name another port with {option}",
+                )
+
     async def test_wrong(self) -> None:
         """
-        A wrong endpoint of a backend, and a port that is taken, are one line and exit code 1.
+        A wrong endpoint of a backend, and one on which nobody can listen, are one line and exit code 1.
         """
         path = self.mktemp()
         os.mkdir(path)

@@ -155,11 +155,15 @@ class OneLineTests(TestCase):
 
     async def test_port_in_use(self) -> None:
         """
-        A port that another process has, with its endpoint and the reason; nothing is left, no pidfile either.
+        A port that another process has, with its endpoint, the reason, and what to do; nothing is left, no pidfile
+        either.
         """
         with socket.create_server(("127.0.0.1", 0)) as taken:
             endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
-            told = f"echochat: cannot listen on {endpoint}: Address already in use"
+            told = (
+                f"echochat: cannot listen on {endpoint}: Address already in use: "
+                "end what listens there, or name another port with --listen"
+            )
             await self.assert_one_line(told, "--listen", "tcp:0:interface=127.0.0.1", "--listen", endpoint)
 
     async def test_version(self) -> None:
