@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
@@ -26,9 +25,10 @@ from echochat.history.jetstream.direct import Direct
 from echochat.history.jetstream.publishing import Publisher
 from echochat.history.jetstream.reading import Reader
 from echochat.history.jetstream.recovery import Recovery
+from echochat.history.jetstream.rounds import Rounds
 from echochat.history.jetstream.settings import Settings
 from echochat.history.jetstream.standing import Standing
-from echochat.history.jetstream.stream import Found, NoStream, Stream, StreamChanged, StreamRefused
+from echochat.history.jetstream.stream import Found, NoStream, Stream, StreamRefused
 from echochat.history.jetstream.topics import Lists
 from echochat.history.records import Draft, Page, Status, Stored, TopicState
 
@@ -46,10 +46,6 @@ _REMOVED: Final = "events were removed before they had arrived here"
 _CLOSED: Final = "the history is closed"
 _GONE: Final = "the broker cannot be reached"
 _CHARACTERS_BOUND: Final = 64 << 20
-_TICK: Final = 1.0
-
-# Ticks from one look at what retention has removed to the next.
-_LOOK: Final = 10
 
 
 class Phase(Enum):
@@ -103,11 +99,9 @@ class JetStreamHistory:
         self._lists = Lists(broker, settings.name, self._clock)
         self._name = settings.name
         self._recovery = Recovery(self._prepare, self._not_prepared, self._clock)
+        self._rounds = Rounds(settings.name, self._clock, self.status, self._publisher, self.look, self._lose)
         self._opening: Deferred[None] = Deferred()
         self._closing: list[Deferred[None]] = []
-        self._ticks = LoopingCall(self._tick)
-        self._ticks.clock = self._clock
-        self._ticked = 0
         self._told = ""
         self._characters = 0
 
@@ -133,7 +127,7 @@ class JetStreamHistory:
         self.status.unavailable = "the broker has not been reached yet"
         self.broker.watch(self)
         self.broker.start()
-        self._begin_ticking()
+        self._rounds.begin()
         if self.broker.is_connected:
             self._recovery.begin()
         return self._opening.addTimeout(OPENING, self._clock, _without_broker)
@@ -298,20 +292,6 @@ class JetStreamHistory:
         floor = await self._reader.floor_of_all()
         return [TopicState(topic, head, min(floor, head)) for topic, head in sorted(heads.items())]
 
-    def _begin_ticking(self) -> None:
-        self._ticks.start(_TICK, now=False).addErrback(self._not_ticked)
-
-    def _not_ticked(self, failure: Failure) -> None:
-        self.log.failure("the deadlines of the history could not be looked at", failure)
-        # Without them a broker that says nothing would be waited for without end.
-        self._begin_ticking()
-
-    def _tick(self) -> None:
-        self._publisher.look()
-        self._ticked += 1
-        if self._ticked % _LOOK == 0 and self.status.unavailable is None:
-            Deferred.fromCoroutine(self.look()).addErrback(self._not_looked)
-
     async def look(self) -> None:
         """
         See what has become of the stream.
@@ -329,12 +309,6 @@ class JetStreamHistory:
         """
         self._reader.stream = await self._standing.verify(self._consumer.position)
 
-    def _not_looked(self, failure: Failure) -> None:
-        if failure.check(StreamChanged, JetStreamError):
-            self._lose("the stream is not the one that it was")
-        elif not failure.check(BrokerUnavailable):
-            self.log.failure("the stream {name} could not be looked at", failure=failure, name=self._name)
-
     async def _close(self) -> None:
         try:
             await self._end()
@@ -351,8 +325,7 @@ class JetStreamHistory:
             self.log.error("the broker did not acknowledge everything within {seconds:g} s", seconds=CLOSING)
         self._phase = Phase.CLOSED
         self.status.unavailable = _CLOSED
-        if self._ticks.running:
-            self._ticks.stop()
+        self._rounds.end()
         self._recovery.stop()
         self.broker.unwatch(self)
         self._consumer.stop()
