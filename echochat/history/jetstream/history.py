@@ -21,15 +21,13 @@ from echochat.history.errors import HistoryBusy, HistoryRefused, HistoryUnavaila
 from echochat.history.interface import IHistory, Receiver
 from echochat.history.jetstream.api import JetStreamError
 from echochat.history.jetstream.consumer import Consumer
-from echochat.history.jetstream.direct import Direct
 from echochat.history.jetstream.publishing import Publisher
-from echochat.history.jetstream.reading import Reader
+from echochat.history.jetstream.reads import Reads
 from echochat.history.jetstream.recovery import Recovery
 from echochat.history.jetstream.rounds import Rounds
 from echochat.history.jetstream.settings import Settings
 from echochat.history.jetstream.standing import Standing
 from echochat.history.jetstream.stream import Found, NoStream, Stream, StreamRefused
-from echochat.history.jetstream.topics import Lists
 from echochat.history.records import Draft, Page, Status, Stored, TopicState
 
 OPENING: Final = 10.0
@@ -94,9 +92,7 @@ class JetStreamHistory:
             self._consumer.gives,
             self._lose,
         )
-        self._direct = Direct(broker, settings.name)
-        self._reader = Reader(self._direct, settings.name, self._stream.look, self._clock)
-        self._lists = Lists(broker, settings.name, self._clock)
+        self._reads = Reads(broker, settings.name, self._stream.look, self._clock, lambda: self._can_read, self.status)
         self._name = settings.name
         self._recovery = Recovery(self._prepare, self._not_prepared, self._clock)
         self._rounds = Rounds(settings.name, self._clock, self.status, self._publisher, self.look, self._lose)
@@ -151,26 +147,16 @@ class JetStreamHistory:
         self._consumer.unfollow(topic)
 
     def read_after(self, topic: str, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
-        if self._cannot_read:
-            return fail(HistoryUnavailable(self.status.unavailable))
-        self.status.reads += 1
-        return self._reader.after(topic, after, limit, max_bytes)
+        return self._reads.after(topic, after, limit, max_bytes)
 
     def read_before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Deferred[Page]:
-        if self._cannot_read:
-            return fail(HistoryUnavailable(self.status.unavailable))
-        self.status.reads += 1
-        return self._reader.before(topic, before, last, max_bytes)
+        return self._reads.before(topic, before, last, max_bytes)
 
     def topic(self, topic: str) -> Deferred[TopicState]:
-        if self._cannot_read:
-            return fail(HistoryUnavailable(self.status.unavailable))
-        return self._reader.topic(topic)
+        return self._reads.topic(topic)
 
     def topics(self) -> Deferred[list[TopicState]]:
-        if self._cannot_read:
-            return fail(HistoryUnavailable(self.status.unavailable))
-        return self._reader.in_turn(self._all_topics)
+        return self._reads.topics()
 
     def close(self) -> Deferred[None]:
         if self._phase in (Phase.NEW, Phase.CLOSED):
@@ -200,8 +186,8 @@ class JetStreamHistory:
     # Ours
 
     @property
-    def _cannot_read(self) -> bool:
-        return self._phase is not Phase.OPEN or not self.epoch or not self.broker.is_connected
+    def _can_read(self) -> bool:
+        return self._phase is Phase.OPEN and self.epoch != "" and self.broker.is_connected
 
     def _account(self, result: Any, characters: int) -> Any:
         self._characters -= characters
@@ -225,8 +211,7 @@ class JetStreamHistory:
         self._begin_anyway()
 
     def _learn(self, found: Found) -> None:
-        self._reader.stream = found
-        self._direct.replicas = found.replicas
+        self._reads.learn(found)
         epoch = self._standing.epoch
         self._standing.learn(found)
         if not epoch:
@@ -287,11 +272,6 @@ class JetStreamHistory:
                 self.log.failure("the receiver of the history failed; the events are stored")
         self._publisher.answer()
 
-    async def _all_topics(self) -> list[TopicState]:
-        heads = await self._lists.heads()
-        floor = await self._reader.floor_of_all()
-        return [TopicState(topic, head, min(floor, head)) for topic, head in sorted(heads.items())]
-
     async def look(self) -> None:
         """
         See what has become of the stream.
@@ -299,7 +279,7 @@ class JetStreamHistory:
         :raises StreamChanged: it is another one.
         :raises BrokerUnavailable, JetStreamError: it cannot be seen.
         """
-        self._reader.stream = await self._standing.look()
+        self._reads.saw(await self._standing.look())
 
     async def _verify(self) -> None:
         """
@@ -307,7 +287,7 @@ class JetStreamHistory:
 
         :raises StreamChanged: it cannot.
         """
-        self._reader.stream = await self._standing.verify(self._consumer.position)
+        self._reads.saw(await self._standing.verify(self._consumer.position))
 
     async def _close(self) -> None:
         try:

@@ -16,30 +16,18 @@ do.
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from txaio.tx import make_logger
 
-from echochat.broker import BrokerUnavailable, Message
-from echochat.history.errors import HistoryBusy, HistoryUnavailable
-from echochat.history.jetstream.api import JetStreamError
+from echochat.broker import Message
+from echochat.history.errors import HistoryUnavailable
 from echochat.history.jetstream.direct import Direct, Found, position_of
 from echochat.history.jetstream.stream import Found as Stream
 from echochat.history.jetstream.subjects import NotAnEvent, read, token
 from echochat.history.records import Event, Page, TopicState
-
-AT_ONCE: Final = 64
-"""
-Reads that are under way.
-"""
-
-WAITING: Final = 20_000
-"""
-Reads that may wait for their turn.
-"""
 
 _BATCH: Final = 1_000
 _MESSAGE_OVERHEAD: Final = 256
@@ -48,12 +36,10 @@ _MESSAGE_OVERHEAD: Final = 256
 _TRIES: Final = 40
 _PAUSE: Final = 0.05
 
-Result = TypeVar("Result")
-
 
 class Reader:
     """
-    Reads from one stream.
+    Reads from one stream. All fail with HistoryUnavailable, BrokerUnavailable or JetStreamError.
 
     :param name: the stream's.
     :param look: tells the stream as it is now.
@@ -71,59 +57,11 @@ class Reader:
         self._look = look
         self._name = name
         self._clock = clock
-        self._turns = DeferredSemaphore(AT_ONCE)
 
-    def after(self, topic: str, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
+    async def after(self, topic: str, after: int, limit: int, max_bytes: int) -> Page:
         """
         See :meth:`IHistory.read_after`.
         """
-        return self.in_turn(self._after, topic, after, limit, max_bytes)
-
-    def before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Deferred[Page]:
-        """
-        See :meth:`IHistory.read_before`.
-        """
-        return self.in_turn(self._before, topic, before, last, max_bytes)
-
-    def topic(self, topic: str) -> Deferred[TopicState]:
-        """
-        See :meth:`IHistory.topic`.
-        """
-        return self.in_turn(self._topic, topic)
-
-    def in_turn(self, read_it: Callable[..., Coroutine[Any, Any, Result]], *arguments: object) -> Deferred[Result]:
-        """
-        Read something, as one of all reads.
-        """
-        if len(self._turns.waiting) >= WAITING:
-            return fail(HistoryBusy("too many reads are waiting"))
-
-        def begin() -> Deferred[Result]:
-            return Deferred.fromCoroutine(self._explained(read_it(*arguments)))
-
-        return self._turns.run(begin)
-
-    async def floor_of_all(self) -> int:
-        """
-        The highest position that can have been removed with all before it.
-        """
-        first = await self._direct.first()
-        if first is not None:
-            return first - 1
-        found = await self._look()
-        return found.last if not found.messages else found.first - 1
-
-    # Ours
-
-    async def _explained(self, reading: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            return await reading
-        except BrokerUnavailable as error:
-            raise HistoryUnavailable(str(error)) from error
-        except JetStreamError as error:
-            raise HistoryUnavailable("the broker cannot read its stream now") from error
-
-    async def _after(self, topic: str, after: int, limit: int, max_bytes: int) -> Page:
         subject = self._subject(topic)
         for _ in range(_TRIES):
             found = await self._get(subject, after + 1, limit, max_bytes)
@@ -138,10 +76,13 @@ class Reader:
         events, is_cut = _fitting(self._events(topic, found.messages), max_bytes)
         if not events and found.messages and not is_cut:
             # None of these was ours.
-            return await self._after(topic, reached, limit, max_bytes)
+            return await self.after(topic, reached, limit, max_bytes)
         return Page(events, not (found.left or is_cut or is_behind), floor)
 
-    async def _before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Page:
+    async def before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Page:
+        """
+        See :meth:`IHistory.read_before`.
+        """
         subject = self._subject(topic)
         end = before if before is not None else await self._direct.last(subject) + 1
         behind = await self._count(subject, end) if before is not None else 0
@@ -166,6 +107,27 @@ class Reader:
         events, is_cut = _fitting(chosen, max_bytes)
         events.reverse()
         return Page(events, wanted == total - behind and not is_cut, floor)
+
+    async def topic(self, topic: str) -> TopicState:
+        """
+        See :meth:`IHistory.topic`.
+        """
+        subject = self._subject(topic)
+        head = await self._direct.last(subject)
+        floor = await self._floor(subject)
+        return TopicState(topic, max(head, floor), floor)
+
+    async def floor_of_all(self) -> int:
+        """
+        The highest position that can have been removed with all before it.
+        """
+        first = await self._direct.first()
+        if first is not None:
+            return first - 1
+        found = await self._look()
+        return found.last if not found.messages else found.first - 1
+
+    # Ours
 
     async def _start(self, subject: str, end: int, behind: int, total: int, wanted: int) -> int:
         """
@@ -198,12 +160,6 @@ class Reader:
         Whether whoever was asked lacks something that the leader has.
         """
         return self._direct.replicas > 1 and await self._direct.last(subject) > reached
-
-    async def _topic(self, topic: str) -> TopicState:
-        subject = self._subject(topic)
-        head = await self._direct.last(subject)
-        floor = await self._floor(subject)
-        return TopicState(topic, max(head, floor), floor)
 
     async def _floor(self, subject: str) -> int:
         floor = await self.floor_of_all()
