@@ -35,11 +35,13 @@ class Append:
     """
     One append, until it is answered.
 
+    :param characters: of the texts, together.
     :param open: how many drafts have no answer yet.
     :param upto: the receiver must have been given the events up to here before.
     """
 
     drafts: Sequence[Draft]
+    characters: int
     answer: Deferred[Stored]
     positions: list[int]
     open: int

@@ -17,11 +17,11 @@ from txaio.tx import make_logger
 from zope.interface import implementer
 
 from echochat.broker import Broker, BrokerUnavailable
-from echochat.history.errors import HistoryBusy, HistoryRefused, HistoryUnavailable
+from echochat.history.errors import HistoryRefused, HistoryUnavailable
 from echochat.history.interface import IHistory, Receiver
 from echochat.history.jetstream.api import JetStreamError
 from echochat.history.jetstream.consumer import Consumer
-from echochat.history.jetstream.publishing import Publisher
+from echochat.history.jetstream.publishing import WAITING, Publisher
 from echochat.history.jetstream.reads import Reads
 from echochat.history.jetstream.recovery import Recovery
 from echochat.history.jetstream.rounds import Rounds
@@ -43,7 +43,6 @@ Seconds that what waits has to be acknowledged when the history is closed.
 _REMOVED: Final = "events were removed before they had arrived here"
 _CLOSED: Final = "the history is closed"
 _GONE: Final = "the broker cannot be reached"
-_CHARACTERS_BOUND: Final = 64 << 20
 
 
 class Phase(Enum):
@@ -70,7 +69,7 @@ class JetStreamHistory:
 
     log = make_logger()
     durable = True
-    waiting_bound = 20_000
+    waiting_bound = WAITING
 
     def __init__(self, reactor: Any, broker: Broker, settings: Settings, clock: IReactorTime | None = None) -> None:
         self.head = 0
@@ -99,7 +98,6 @@ class JetStreamHistory:
         self._opening: Deferred[None] = Deferred()
         self._closing: list[Deferred[None]] = []
         self._told = ""
-        self._characters = 0
 
     @property
     def epoch(self) -> str:
@@ -131,12 +129,7 @@ class JetStreamHistory:
     def append(self, drafts: Sequence[Draft]) -> Deferred[Stored]:
         if self.status.unavailable is not None:
             return fail(HistoryUnavailable(self.status.unavailable))
-        characters = sum([len(draft.text) for draft in drafts])
-        too_many = self.waiting + len(drafts) > self.waiting_bound
-        if too_many or self._characters + characters > _CHARACTERS_BOUND:
-            return fail(HistoryBusy("too much is waiting to be stored"))
-        self._characters += characters
-        return self._publisher.append(drafts).addBoth(self._account, characters)
+        return self._publisher.append(drafts)
 
     def follow(self, topic: str) -> Deferred[None]:
         if self.status.unavailable is not None:
@@ -188,10 +181,6 @@ class JetStreamHistory:
     @property
     def _can_read(self) -> bool:
         return self._phase is Phase.OPEN and self.epoch != "" and self.broker.is_connected
-
-    def _account(self, result: Any, characters: int) -> Any:
-        self._characters -= characters
-        return result
 
     async def _prepare(self) -> None:
         """

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from txaio.tx import make_logger
 
@@ -32,6 +32,16 @@ DELIVERY: Final = 10.0
 """
 Seconds in which the next event has to be delivered when an append waits for nothing else. Within them another consumer
 can be made.
+"""
+
+WAITING: Final = 20_000
+"""
+Drafts that may wait for their answers.
+"""
+
+_CHARACTERS: Final = 64 << 20
+"""
+Characters of their texts.
 """
 
 _TOO_MANY_REQUESTS: Final = 429
@@ -69,6 +79,7 @@ class Publisher:
     ) -> None:
         self.waiting = 0
         self.last = 0
+        self._characters = 0
         self._broker = broker
         self._name = name
         self._clock = clock
@@ -92,10 +103,16 @@ class Publisher:
     def append(self, drafts: Sequence[Draft]) -> Deferred[Stored]:
         """
         Publish these, behind everything that was appended before.
+
+        :return: fails with HistoryBusy when too much waits.
         """
+        characters = sum([len(draft.text) for draft in drafts])
+        if self.waiting + len(drafts) > WAITING or self._characters + characters > _CHARACTERS:
+            return fail(HistoryBusy("too much is waiting to be stored"))
         answer: Deferred[Stored] = Deferred()
-        append = Append(drafts, answer, [0] * len(drafts), len(drafts), self._clock.seconds())
+        append = Append(drafts, characters, answer, [0] * len(drafts), len(drafts), self._clock.seconds())
         self.waiting += len(drafts)
+        self._characters += characters
         self._appends.append(append)
         self._queue.extend((append, index) for index in range(len(drafts)))
         self._send()
@@ -119,6 +136,7 @@ class Publisher:
         while appends and not appends[0].open and appends[0].upto <= self._delivered():
             append = appends.popleft()
             self.waiting -= len(append.drafts)
+            self._characters -= append.characters
             self._count(append)
             # Whoever published may publish again from here.
             append.answer.callback(Stored(append.positions, sorted(append.repeated), append.refused or NOTHING_REFUSED))
@@ -134,7 +152,7 @@ class Publisher:
         appends, self._appends = self._appends, deque()
         self._queue.clear()
         self._flight.clear()
-        self.waiting = 0
+        self.waiting = self._characters = 0
         for append in appends:
             append.answer.errback(HistoryUnavailable(why))
         self.answer()
