@@ -79,7 +79,7 @@ class BalancerService(ServingService):
     def begin(self) -> None:
         for part in self._parts:
             part.begin()
-        self._gate.let_in()
+        self.let_in()
 
     def tell(self, endpoint: str, port: Any) -> None:
         self._tell_what(endpoint, "balancer", port)

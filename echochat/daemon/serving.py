@@ -42,7 +42,7 @@ class ServingService(Service):
 
     :param reactor: on which to listen; a lean one or any other.
     :param crowd: takes the connections: a factory.
-    :param gate: which of the ports is told. It is shut when the service listens, and :meth:`begin` has to open it.
+    :param gate: which of the ports is told. It is shut when the service listens, and opened by :meth:`let_in`.
     :param endpoints: where to listen, as Twisted's endpoint strings.
     :param fail: is told in one sentence why the service cannot go on, when that shows after it was started.
     :ivar ports: where it listens.
@@ -58,6 +58,8 @@ class ServingService(Service):
         self._gate = gate
         self._endpoints = endpoints
         self._has_begun = False
+        # Where it listens and has not said so yet; None: whoever comes is let in.
+        self._untold: list[tuple[str, Any]] | None = []
         self._hurry: Deferred[None] = Deferred()
 
     # Called by Twisted
@@ -96,7 +98,7 @@ class ServingService(Service):
 
     def begin(self) -> None:
         """
-        It listens: begin, and let in who waits.
+        It listens, and nobody knows yet: begin, and :meth:`let_in` who waits, now or later.
         """
         raise NotImplementedError
 
@@ -113,6 +115,18 @@ class ServingService(Service):
         raise NotImplementedError
 
     # Called by the subclass
+
+    def let_in(self) -> None:
+        """
+        Everything has begun: say where it listens, and let in who waits. Nobody is told before that: what cannot begin
+        ends soon, and would have invited in vain.
+        """
+        untold, self._untold = self._untold or [], None
+        # It may have been stopped meanwhile.
+        if self.running:
+            for endpoint, port in untold:
+                self.tell(endpoint, port)
+        self._gate.let_in()
 
     async def until_empty(self, seconds: float) -> None:
         """
@@ -144,4 +158,7 @@ class ServingService(Service):
 
     def _listening(self, endpoint: str, port: Any) -> None:
         self._gate.guard(port)
-        self.tell(endpoint, port)
+        if self._untold is None:
+            self.tell(endpoint, port)
+        else:
+            self._untold.append((endpoint, port))

@@ -123,9 +123,9 @@ class EchoChatService(ServingService):
 
     def _open_doors(self, _: None) -> "Deferred[None] | None":
         if self._company is None:
-            self._gate.let_in()
+            self.let_in()
             return None
-        return self._company.ready().addCallback(lambda _: self._gate.let_in())
+        return self._company.ready().addCallback(lambda _: self.let_in())
 
     def _no_history(self, failure: Failure) -> None:
         failure.trap(HistoryRefused)

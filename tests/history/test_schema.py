@@ -136,10 +136,16 @@ class LockFileTests(SynchronousTestCase):
 
     def test_where_it_cannot_be_made(self) -> None:
         """
-        A directory that does not exist is named.
+        A folder that does not exist is named, also to who only looks; so is what is no folder.
         """
-        error = self.assertRaises(HistoryRefused, LockFile("/nonexistent/directory/file.lock").acquire)
-        self.assertIn("/nonexistent/directory", str(error))
+        lock = LockFile("/nonexistent/folder/file.lock")
+        for attempt in (lock.acquire, lock.look):
+            error = self.assertRaises(HistoryRefused, attempt)
+            self.assertEqual(str(error), "there is no folder /nonexistent/folder for the history: make it, or mount its disk")
+        lock = LockFile("/dev/null/folder/file.lock")
+        lock.look()
+        error = self.assertRaises(HistoryRefused, lock.acquire)
+        self.assertEqual(str(error), "cannot open /dev/null/folder/file.lock: Not a directory")
 
 
 class OpeningTests(TestCase):
@@ -247,7 +253,7 @@ class OpeningTests(TestCase):
         A directory that is missing is not made: it is a mistake, or a disk that is not mounted.
         """
         self.path = os.path.join(self.path, "history")
-        self.assertIn("No such file or directory", await self.refusal())
+        self.assertIn("there is no folder ", await self.refusal())
 
     async def test_a_file_that_was_cut_short(self) -> None:
         """

@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from echochat.daemon import ports as ports_module
 from echochat.daemon.ports import KEEPALIVE_IDLE, CannotStart
+from echochat.history.errors import HistoryRefused
 from echochat.net.gate import Gate
 from echochat.server.factory import GRACE
 from echochat.server.service import EchoChatService
@@ -54,6 +55,13 @@ class ServiceGuarantees(Serving):
             self.clock.advance(GRACE + 1)
             await self.a_turn()
         await stopped
+
+    def invitations(self) -> list[str]:
+        """
+        What was said of where it listens.
+        """
+        said = [formatEvent(event) or "" for event in self.events]
+        return [line for line in said if line.startswith("listening on ")]
 
     async def connected(self, service: EchoChatService, number: int) -> list[Peer]:
         return [await self.client(service.ports.addresses[0]) for _ in range(number)]
@@ -145,7 +153,7 @@ class ServiceGuarantees(Serving):
 
     async def test_waits_for_the_history(self) -> None:
         """
-        Whoever comes before the history is open waits, and is served when it is.
+        Whoever comes before the history is open waits, and is served when it is: only then is it said where one comes.
         """
         service = self.make()
         opening: Deferred[None] = Deferred()
@@ -156,10 +164,37 @@ class ServiceGuarantees(Serving):
         peer = self.owned(connect(self.listening(port).getHost()))
         await peer.send(b"hello\n")
         await self.round_trip()
-        self.assertEqual(len(self.factory.connections), 0)
+        self.assertEqual((len(self.factory.connections), self.invitations()), (0, []))
         opening.callback(None)
+        self.assertEqual(len(self.invitations()), 1)
         self.assertEqual(await peer.read(6), b"HELLO\n")
         await self.stop(service)
+
+    async def test_a_history_that_cannot_be_had(self) -> None:
+        """
+        A server that ends because of its history has not said that it listens, nor does it when that is stopped.
+        """
+        service = self.make()
+        opening: Deferred[None] = Deferred()
+        self.patch(self.factory.exchange.history, "open", lambda receiver: opening)
+        service.privilegedStartService()
+        service.startService()
+        opening.errback(HistoryRefused("it is another program's"))
+        self.assertEqual((self.told, self.invitations()), (["it is another program's"], []))
+        await self.stop(service)
+
+    async def test_stopped_before_it_is_open(self) -> None:
+        """
+        A history that is open when the server is about to end invites nobody any more.
+        """
+        service = self.make()
+        opening: Deferred[None] = Deferred()
+        self.patch(self.factory.exchange.history, "open", lambda receiver: opening)
+        service.privilegedStartService()
+        service.startService()
+        await self.stop(service)
+        opening.callback(None)
+        self.assertEqual((self.told, self.invitations()), ([], []))
 
     async def test_a_history_that_fails_otherwise(self) -> None:
         """

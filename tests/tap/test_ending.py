@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from typing import Any
 
@@ -203,6 +204,36 @@ print("the reactor has ended")
             told = "history is not a history: it is no SQLite database, or its beginning is corrupt"
             self.assertEqual(server.output.decode(), f"echochat: {os.path.realpath(folder)}/{told}\n")
             self.assertEqual(os.listdir(folder), ["history"])
+
+    async def test_history_without_a_folder(self) -> None:
+        """
+        A history that nobody can make is refused before anything listens; by a daemon, to whoever starts it.
+        """
+        folder = self.mktemp()
+        os.makedirs(folder)
+        told = f"echochat: there is no folder {os.path.realpath(folder)}/absent for the history: make it, or mount its disk\n"
+        for program, options in ((TWISTD, None), (TWIST, None), (TWISTD, ("--pidfile=pid", "--logfile=log"))):
+            server = start_server(
+                self, "--history", "sqlite:absent/x", program=program, program_options=options, directory=folder
+            )
+            self.assertEqual(await server.end(), 1)
+            self.assertEqual(server.output.decode(), told)
+        self.assertEqual(os.listdir(folder), [])
+
+    async def test_history_of_another_program(self) -> None:
+        """
+        What shows only when the history is opened is told by a server that has not said that it listens.
+        """
+        folder = self.mktemp()
+        os.makedirs(folder)
+        others = sqlite3.connect(f"{folder}/history")
+        others.execute("CREATE TABLE cats (name TEXT)")
+        others.close()
+        for program in (TWISTD, TWIST):
+            server = start_server(self, "--history", "sqlite:history", program=program, directory=folder)
+            self.assertEqual(await server.end(), 1)
+            self.assertIn(b"history is an SQLite database, but not a history of echochat", server.output)
+            self.assertNotIn(b"listening on", server.output)
 
     async def test_once_in_a_terminal(self) -> None:
         """

@@ -28,8 +28,9 @@ class LockFile:
 
     def acquire(self) -> None:
         """
-        :raises HistoryRefused: when another process holds it, naming that process.
+        :raises HistoryRefused: when another process holds it, naming that process, or it cannot be made.
         """
+        self._look_at_folder()
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -51,8 +52,9 @@ class LockFile:
         """
         See whether it could be had now, and leave everything as it is.
 
-        :raises HistoryRefused: when another process holds it, naming that process.
+        :raises HistoryRefused: when another process holds it, naming that process, or there is no folder for it.
         """
+        self._look_at_folder()
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -73,6 +75,16 @@ class LockFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _look_at_folder(self) -> None:
+        folder = os.path.dirname(os.path.abspath(self._path))
+        try:
+            os.stat(folder)
+        except FileNotFoundError as error:
+            raise HistoryRefused(f"there is no folder {folder} for the history: make it, or mount its disk") from error
+        except OSError:
+            # Whoever acquires it is told what is wrong.
+            return
 
 
 def _holder(descriptor: int) -> str:
