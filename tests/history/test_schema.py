@@ -141,7 +141,9 @@ class LockFileTests(SynchronousTestCase):
         lock = LockFile("/nonexistent/folder/file.lock")
         for attempt in (lock.acquire, lock.look):
             error = self.assertRaises(HistoryRefused, attempt)
-            self.assertEqual(str(error), "there is no folder /nonexistent/folder for the history: make it, or mount its disk")
+            self.assertEqual(
+                str(error), "there is no folder /nonexistent/folder for the history: make it, or mount its disk"
+            )
         lock = LockFile("/dev/null/folder/file.lock")
         lock.look()
         error = self.assertRaises(HistoryRefused, lock.acquire)

@@ -211,7 +211,8 @@ print("the reactor has ended")
         """
         folder = self.mktemp()
         os.makedirs(folder)
-        told = f"echochat: there is no folder {os.path.realpath(folder)}/absent for the history: make it, or mount its disk\n"
+        absent = f"{os.path.realpath(folder)}/absent"
+        told = f"echochat: there is no folder {absent} for the history: make it, or mount its disk\n"
         for program, options in ((TWISTD, None), (TWIST, None), (TWISTD, ("--pidfile=pid", "--logfile=log"))):
             server = start_server(
                 self, "--history", "sqlite:absent/x", program=program, program_options=options, directory=folder
