@@ -4,7 +4,6 @@ This server in the company of the others that share its log.
 
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -15,12 +14,13 @@ from txaio.tx import make_logger
 from echochat.broker import Message
 from echochat.chat.ban_book import BanRecord
 from echochat.chat.fellows.census import Census
-from echochat.chat.fellows.encoding import LONGEST_PLACE, MalformedMessage, encode
+from echochat.chat.fellows.encoding import LONGEST_PLACE, encode
 from echochat.chat.fellows.fellowship import Fellowship
 from echochat.chat.fellows.messages import Done, Order
 from echochat.chat.fellows.outcomes import Answered, Banned, Displaced, Lost, Met, Moved, Ordered, Outcome, Send, Shown
 from echochat.server.factory import EchoChatFactory
 from echochat.server.fellows.ban_shelf import BanShelf
+from echochat.server.fellows.inbox import Inbox
 from echochat.server.fellows.orders import Expelled, Orders
 
 FLUSH: Final = 0.05
@@ -32,16 +32,6 @@ BEATS: Final = 10
 LOOKS: Final = 20
 """
 How often within its lease a server says that it is alive, and looks who of the others is.
-"""
-
-TURN: Final = 0.02
-"""
-Seconds of a turn of the reactor in which messages are taken; the others wait for the next one.
-"""
-
-COMPLAIN: Final = 60.0
-"""
-Seconds from one line in the log about messages that cannot be read to the next.
 """
 
 
@@ -96,14 +86,11 @@ class Company:
         place = f"{socket.gethostname()}, process {os.getpid()}"[:LONGEST_PLACE]
         self.fellowship = Fellowship(bus.id, lease, place, self._census, self._hub.is_watched, self._people.is_guests)
         self._orders = Orders(clock)
-        self._incoming: deque[Message] = deque()
-        self._taking: IDelayedCall | None = None
+        self._inbox = Inbox(clock, self._receive)
         self._flushing: IDelayedCall | None = None
         self._beating: IDelayedCall | None = None
         self._looking: IDelayedCall | None = None
         self._subscriptions: list[Any] = []
-        self._refused = 0
-        self._complained = float("-inf")
 
     # Called by the broker
 
@@ -122,7 +109,7 @@ class Company:
         """
         self._hub.elsewhere = self._people.elsewhere = self.fellowship
         self._subscriptions = [
-            self._bus.subscribe(subject, self._came) for subject in (self._all, self._subject_of(self._bus.id))
+            self._bus.subscribe(subject, self._inbox.came) for subject in (self._all, self._subject_of(self._bus.id))
         ]
         self._bus.watch(self)
         if self._bus.is_connected:
@@ -146,7 +133,8 @@ class Company:
         self._bus.unwatch(self)
         for subscription in self._subscriptions:
             subscription.end()
-        for delayed in (self._taking, self._flushing, self._beating, self._looking):
+        self._inbox.stop()
+        for delayed in (self._flushing, self._beating, self._looking):
             if delayed is not None and delayed.active():
                 delayed.cancel()
         self._shelf.leave()
@@ -165,7 +153,7 @@ class Company:
             "server": self._bus.id,
             "broker": "connected" if self._bus.is_connected else "cannot be reached",
             "other servers": len(fellows),
-            "messages of servers refused": self._refused,
+            "messages of servers refused": self._inbox.refused,
         }
         for fellow in fellows:
             heard = max(0.0, now - fellow.until + fellow.lease)
@@ -229,35 +217,8 @@ class Company:
         for message in self.fellowship.news():
             self._bus.publish(self._all, message)
 
-    def _came(self, messages: Sequence[Message]) -> None:
-        self._incoming.extend(messages)
-        if self._taking is None:
-            self._take()
-
-    def _take(self) -> None:
-        self._taking = None
-        end = self._clock.seconds() + TURN
-        while self._incoming:
-            self._receive(self._incoming.popleft().payload)
-            if self._incoming and self._clock.seconds() >= end:
-                self._taking = self._clock.callLater(0, self._take)
-                return
-
     def _receive(self, payload: bytes) -> None:
-        now = self._clock.seconds()
-        try:
-            outcomes = self.fellowship.receive(payload, now)
-        except MalformedMessage as error:
-            self._refused += 1
-            if now - self._complained >= COMPLAIN:
-                self._complained = now
-                self.log.error(
-                    "the broker had a message that is none of a server of this version, {count} so far: {why}",
-                    count=self._refused,
-                    why=str(error),
-                )
-            return
-        self._carry_out(outcomes)
+        self._carry_out(self.fellowship.receive(payload, self._clock.seconds()))
 
     def _carry_out(self, outcomes: list[Outcome]) -> None:
         self._hub.moved_elsewhere(

@@ -8,7 +8,7 @@ from echochat.chat.ban_book import BanRecord
 from echochat.chat.fellows.encoding import encode
 from echochat.chat.fellows.facts import Facts
 from echochat.chat.fellows.messages import Alive, Ask, Done, Everything, Order
-from echochat.server.fellows import company as module
+from echochat.server.fellows import inbox
 from echochat.server.fellows.orders import PATIENCE, Expelled
 from tests.server.fellows.town import LEASE, Server, TownTestCase
 from tests.server.house import ELSEWHERE, token_for
@@ -346,12 +346,12 @@ class MessagesTests(TownTestCase):
         """
         [one] = self.start(1)
         complained: list[int] = []
-        self.patch(one.company.log, "error", lambda format, count, why: complained.append(count))
+        self.patch(one.company._inbox.log, "error", lambda format, count, why: complained.append(count))
         for _ in range(3):
             one.bus.deliver("TEST-fellows.all", b"hello")
         self.assertEqual(one.operations.status()["messages of servers refused"], 3)
         self.assertEqual(complained, [1])
-        self.wait(module.COMPLAIN + 1)
+        self.wait(inbox.COMPLAIN + 1)
         one.bus.deliver("TEST-fellows.all", b"\xff")
         self.assertEqual(complained, [1, 4])
         self.assertEqual(one.connect().say(b"hello\r\n"), b"HELLO\r\n")
@@ -361,7 +361,7 @@ class MessagesTests(TownTestCase):
         Very many messages are taken in turns, and in their order, so that clients are served in between.
         """
         [one] = self.start(1)
-        self.patch(module, "TURN", 0.0)
+        self.patch(inbox, "TURN", 0.0)
         before = len(self.exchange.sent)
         asks = [encode(Ask(f"stranger{number}")) for number in (1, 2, 3)]
         one.bus.deliver("TEST-fellows.all", *asks[:2])
