@@ -66,6 +66,22 @@ class Guarantees(Run):
         self.port = await serverFromString(self.reactor, f"handoff:{self.path}").listen(self.recorders)
         self.listening(self.port)
 
+    async def serve_one(self) -> Gate:
+        """
+        Listen, and have a place for one connection: others wait until it is left.
+        """
+        await self.serve()
+        gate = Gate(1)
+        gate.guard(self.port)
+        build = self.recorders.buildProtocol
+
+        def enter_and_build(address: Any) -> Any:
+            gate.enter()
+            return build(address)
+
+        self.patch(self.recorders, "buildProtocol", enter_and_build)
+        return gate
+
     async def _until_channels_are_closed(self) -> None:
         if self.port is not None:
             await self.until(lambda: not self.port._channels)
@@ -259,17 +275,8 @@ class Guarantees(Run):
         While the gate is shut connections are refused, and the balancer is told so; those who were promised a place
         before it shut wait for one, as in the kernel's queue.
         """
-        await self.serve()
-        gate = Gate(1)
-        gate.guard(self.port)
+        gate = await self.serve_one()
         raw = await self.greeted()
-        build = self.recorders.buildProtocol
-
-        def enter_and_build(address: Any) -> Any:
-            gate.enter()
-            return build(address)
-
-        self.patch(self.recorders, "buildProtocol", enter_and_build)
         # Two in one turn: both are promised before the first shuts the gate.
         pairs = [self.clients.pair() for _ in range(3)]
         raw.hand(1, pairs[0][1].fileno())
@@ -290,17 +297,8 @@ class Guarantees(Run):
         A connection that was promised a place, and waits for one, is closed by its balancer's kick as any other; those
         that wait beside it go on to wait.
         """
-        await self.serve()
-        gate = Gate(1)
-        gate.guard(self.port)
+        gate = await self.serve_one()
         raw, other = await self.greeted(), await self.greeted(b"o" * TOKEN)
-        build = self.recorders.buildProtocol
-
-        def enter_and_build(address: Any) -> Any:
-            gate.enter()
-            return build(address)
-
-        self.patch(self.recorders, "buildProtocol", enter_and_build)
         pairs = [self.clients.pair() for _ in range(3)]
         raw.send(b"".join(encode(Hand(number)) for number in (1, 2, 3)), [accepted.fileno() for _, accepted in pairs])
         self.assertEqual(await raw.hear(4), [Taken(1), Taken(2), Taken(3), Situation(Willing.FULL)])
