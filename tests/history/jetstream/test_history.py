@@ -7,6 +7,7 @@ from twisted.trial.unittest import TestCase
 
 from echochat.broker import Broker, parse_address
 from echochat.history import Deduplication, IHistory, Retention
+from echochat.history.jetstream import flight, publishing
 from echochat.history.jetstream.api import ask
 from echochat.history.jetstream.history import JetStreamHistory
 from echochat.history.jetstream.settings import Settings
@@ -45,6 +46,16 @@ class JetStreamGuaranteesTests(DurableHistoryGuarantees, TestCase):
     async def let_retention_work(self) -> None:
         assert isinstance(self.history, JetStreamHistory)
         await self.history.look()
+
+    async def test_too_much_waiting_is_refused_at_once(self) -> None:
+        """
+        As for all histories, with more than may be on their way at once. They are fewer than retention keeps of a
+        topic: a slow broker that removes events before they have arrived here makes the history unavailable.
+        """
+        self.patch(flight, "IN_FLIGHT", self.kept // 10)
+        self.patch(publishing, "WAITING", self.kept // 2)
+        self.patch(self.history, "waiting_bound", self.kept // 2)
+        await super().test_too_much_waiting_is_refused_at_once()
 
     async def test_labels_are_kept_for_two_minutes(self) -> None:
         """
