@@ -39,6 +39,7 @@ from echochat.tap.capacity import most_connections
 from echochat.tap.ending import give_up, how_to_log, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, flags, parameters
 from echochat.tap.signals import take_signals
+from echochat.tap.starter import speak_to_starter
 from echochat.tap.tuning import tune_python
 
 DESCRIPTORS = 2
@@ -175,6 +176,7 @@ def makeService(options: Options) -> IService:
     tune_python()
     log = how_to_log(options)
     tell_refusals_in_one_line(log)
+    speak_to_starter(options, reactor)
     control = (settings.control, ControlFactory(commands(operations))) if settings.control is not None else None
     parts: list[Part] = [AtTheEnd(watch.stop, checks.stop), fleet, trends, AtTheEnd(dispatch.stop)]
     pages: list[tuple[str, IProtocolFactory]] = []

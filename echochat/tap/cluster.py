@@ -27,6 +27,7 @@ from echochat.server.settings import SETTINGS as SERVER_SETTINGS
 from echochat.tap.ending import give_up, how_to_log, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, flags, parameters
 from echochat.tap.signals import take_signals
+from echochat.tap.starter import speak_to_starter
 
 PASSED: Final = tuple(
     each for each in SERVER_SETTINGS if each.name not in ("history", "control", *(own.name for own in SETTINGS))
@@ -89,6 +90,7 @@ def makeService(options: Options) -> IService:
     program = None if settings.broker is not None else _broker_program()
     log = how_to_log(options)
     tell_refusals_in_one_line(log)
+    speak_to_starter(options, reactor)
     _look_at_files(settings)
     try:
         folder = Folder(settings.data)

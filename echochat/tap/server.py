@@ -31,6 +31,7 @@ from echochat.tap.capacity import most_connections
 from echochat.tap.ending import give_up, how_to_log, stop, tell_refusals_in_one_line
 from echochat.tap.options import ProcessOptions, collect, fail, parameters
 from echochat.tap.signals import take_signals
+from echochat.tap.starter import speak_to_starter
 from echochat.tap.tuning import tune_python
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def makeService(options: Options) -> IService:
     tune_python()
     log = how_to_log(options)
     tell_refusals_in_one_line(log)
+    speak_to_starter(options, reactor)
     operations = Operations(factory, lambda: reactor.callFromThread(stop, reactor))
     operations.reloads.add("the configuration", lambda: factory.apply(options.read_settings()))
     for checker in options.checkers:

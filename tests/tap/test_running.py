@@ -13,13 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from tests.net.peers import Peer
-from tests.processes import TWIST, TWISTD, Server, reactor, start_server
+from tests.processes import TWIST, TWISTD, Server, start_server
 
 
 def client(port: int) -> Peer:
@@ -113,12 +112,23 @@ class RunningTests(TestCase):
             endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
             arguments = [*TWISTD[1:], "--logfile=log", "echochat", "--history", "memory:", "--listen", endpoint]
             said, complaints, code = await getProcessOutputAndValue(TWISTD[0], arguments, os.environ, folder)
-        self.assertEqual((said, code), (b"", 1))
-        self.assertIn(f"cannot listen on {endpoint}".encode(), complaints)
-        # Whoever started it is told a moment before the pidfile is removed, and the log a moment after that.
-        while f"cannot listen on {endpoint}: Address already in use" not in Path(folder, "log").read_text():
-            await deferLater(reactor, 0.01)
+        why = f"cannot listen on {endpoint}: Address already in use: "
+        told = f"echochat: {why}end what listens there, or name another port with --listen\n"
+        self.assertEqual((said, complaints.decode(), code), (b"", told, 1))
         self.assertEqual(os.listdir(folder), ["log"])
+        self.assertIn(why, Path(folder, "log").read_text())
+
+    async def test_daemon_that_fails_otherwise(self) -> None:
+        """
+        Where there is no sentence of ours, it is Twisted that tells.
+        """
+        folder = self.mktemp()
+        os.makedirs(folder)
+        arguments = [*TWISTD[1:], "--logfile=log", "--pidfile=absent/pid", "echochat", "--history", "memory:"]
+        arguments += ["--listen", "tcp:0:interface=127.0.0.1"]
+        said, complaints, code = await getProcessOutputAndValue(TWISTD[0], arguments, os.environ, folder)
+        self.assertEqual((said, code), (b"", 1))
+        self.assertRegex(complaints, rb"\AAn error has occurred: .*No such file or directory.*\nPlease look at log")
 
     async def test_all_in_a_file(self) -> None:
         """
