@@ -1,10 +1,10 @@
 """
 What a cluster asks its processes, over their control sockets.
 
-That a process listens, which its log says, is not yet that it serves. A worker listens before its history is there, and
-would answer its first clients with "unavailable"; a balancer listens before it has found its workers, and would have
-its first clients wait. What each of them is waiting for only it knows: so it is asked, again and again, until that is
-there or there was time enough.
+That a process listens, which its log says, is not yet that it serves. A worker does not wait for its history without
+end: it may listen without it, and answer its first clients with "unavailable". A balancer listens before it has found
+its workers, and would have its first clients wait. What is still missing only the process itself knows: so it is asked,
+again and again, until that is there or there was time enough.
 """
 
 import json
