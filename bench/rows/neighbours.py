@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from bench.balancers import ECHO
 from bench.echoes import echochat
 from bench.loadgen import NoFigure, lg, rate
 from bench.row import Entry, Goal, Row
@@ -143,17 +144,29 @@ def _echo(connections: int) -> Callable[[Running, float], float]:
     return lambda server, seconds: lg("echo", server.port, connections, 1, 32, seconds)["p99_us"]
 
 
-def _echo_beside_a_fan(connections: int) -> Callable[[Running, float], float]:
+def _beside_a_fan(measure: Callable[[Running, float], float]) -> Callable[[Running, float], float]:
     def trial(server: Running, seconds: float) -> float:
         load = (server.proto, _FAN, _FAN_MESSAGES, 64, seconds + _SLACK)
         with _subscribed(server.port) as wait_for_an_event, rate(server.port, *load) as still_runs:
             wait_for_an_event()
-            delay = _echo(connections)(server, seconds)
+            delay = measure(server, seconds)
             if not still_runs():
                 raise NoFigure("the fan-out was over before the echo")
         return delay
 
     return trial
+
+
+def _echo_of_another_process(connections: int) -> Callable[[Running, float], float]:
+    """
+    The same, of a program in C that only echoes: what the machine gives when the server does not echo itself.
+    """
+
+    def measure(_: Running, seconds: float) -> float:
+        with ECHO.running() as other:
+            return _echo(connections)(other, seconds)
+
+    return measure
 
 
 def _echo_row(connections: int) -> Row:
@@ -165,7 +178,8 @@ def _echo_row(connections: int) -> Row:
         "µs",
         (
             Entry("idle", _SERVER, _echo(connections)),
-            Entry("beside the fan-out", _SERVER, _echo_beside_a_fan(connections)),
+            Entry("beside the fan-out", _SERVER, _beside_a_fan(_echo(connections))),
+            Entry("another process beside it", _SERVER, _beside_a_fan(_echo_of_another_process(connections))),
         ),
         (Goal("beside the fan-out", 3, "idle", at_most=True),),
     )

@@ -6,7 +6,7 @@ subscriber, ``wake()``, which carries no data: what there is to take, the subscr
 are up to date may stand in a rank, which is woken like one of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from echochat.chat.elsewhere import ALONE, Elsewhere
@@ -21,24 +21,32 @@ The most bytes of newest events that all topics together keep in memory.
 """
 
 
+def _nothing() -> None:
+    """
+    Nobody else is there.
+    """
+
+
 class Hub:
     """
     All topics that are followed.
 
     :param head: the log's last position.
     :param memory: bytes that chunks may take, all topics together.
+    :param between: called between two subscribers that are woken: may take its time, but must not change anything here.
     :ivar head: the last position of which the hub was told.
     :ivar published: how many events that were.
     :ivar elsewhere: what is followed on other servers.
     """
 
-    def __init__(self, head: int = 0, memory: int = MEMORY) -> None:
+    def __init__(self, head: int = 0, memory: int = MEMORY, between: Callable[[], object] = _nothing) -> None:
         self.head = head
         self.published = 0
         self.elsewhere: Elsewhere = ALONE
         self._topics: dict[str, TopicLog] = {}
         self._presence: dict[str, Presence] = {}
         self._memory = memory
+        self._between = between
         self._used = 0
         # The topics that have something in memory, the one that was silent for longest first.
         self._kept: dict[TopicLog, None] = {}
@@ -73,6 +81,7 @@ class Hub:
                 log.rank.wake()
             for cursor in [*log.cursors]:
                 cursor.subscriber.wake()
+                self._between()
 
     def start_over(self, head: int) -> None:
         """

@@ -20,6 +20,7 @@ from echochat.chat.interests import Interests
 from echochat.history.errors import HistoryUnavailable
 from echochat.history.interface import IHistory
 from echochat.history.records import Stored, TopicState
+from echochat.net.lean import interlude_of
 
 Done = Callable[[Sequence[int], Mapping[int, HistoryUnavailable]], None]
 """
@@ -58,11 +59,12 @@ class Exchange:
     The one way to the history for all connections of a server.
 
     All that is published in one turn of the reactor is handed over together, so that a turn costs one append, however
-    many published in it.
+    many published in it. Where deliveries keep others waiting, what is published gathers for some milliseconds more.
 
     :param clock: for the end of a turn, and for trying again.
     :param history: durable first, then delivered.
     :ivar hub: delivers.
+    :ivar interlude: what happens while it does.
     :ivar interests: what users follow.
     :ivar let_all_resume: asks all clients that follow something to come again.
     :ivar most_subscriptions: how many a connection may have.
@@ -74,7 +76,8 @@ class Exchange:
     def __init__(self, clock: IReactorTime, history: IHistory) -> None:
         self.clock = clock
         self.history = history
-        self.hub = Hub()
+        self.interlude = interlude_of(clock)
+        self.hub = Hub(between=self.interlude.look)
         self.interests = Interests()
         self.most_subscriptions: int = MOST_SUBSCRIPTIONS
         self.interruptions = 0
@@ -111,7 +114,9 @@ class Exchange:
     # Called by the history
 
     def arrived(self, drafts: Sequence[Draft], positions: Sequence[int]) -> None:
+        self.interlude.begin()
         self.hub.arrived(drafts, positions)
+        self.interlude.end()
 
     def became_unavailable(self, why: str) -> None:
         self.log.error("the history is unavailable, publishing is refused: {why}", why=why)
@@ -200,6 +205,10 @@ class Exchange:
 
     def _look(self) -> None:
         self._turn = None
+        rest = self.interlude.rest
+        if rest > 0:
+            self._turn = self.clock.callLater(rest, self._look)
+            return
         # What the history would refuse for want of room waits here for the next commit: each connection has a chunk in
         # it at most, since none is read from while so much waits.
         self._hand_over(self.history.waiting_bound - self.history.waiting)

@@ -68,6 +68,25 @@ class EchoChatProtocol(Connection):
         if self._idle is not None and self._state is State.OPEN and not self.full:
             self._idle.set(self)
 
+    # Called by the transport
+
+    def answer_in_passing(self, data: bytes) -> bool:
+        """
+        Answer this, if it is nothing but messages, and nobody else hears of this client: whoever follows something may
+        be in the middle of being sent to.
+        """
+        if self._participant is not None or self._state is not State.OPEN:
+            return False
+        answer = self._session.answer(data)
+        if answer is None:
+            return False
+        self._bytes_in += len(data)
+        self._bytes_out += len(answer)
+        self.transport.write(answer)
+        if self._idle is not None and not self.full:
+            self._idle.set(self)
+        return True
+
     # Called by the participant
 
     def flush(self) -> None:

@@ -6,15 +6,17 @@ it and gives it to its transport, which sends it: five calls through objects tha
 were woken in between.
 
 How. Members lend the rank the ``send`` of their sockets. What comes, the rank takes once, and sends to all of them,
-doing nothing else in between. What a member was given is kept once for all: a member that enters is counted less what
-the rank was given before, and so is right again when what the rank was given by then is added as it leaves.
+touching nothing else of theirs in between. What a member was given is kept once for all: a member that enters is
+counted less what the rank was given before, and so is right again when what the rank was given by then is added as it
+leaves.
 
 The invariants:
 
 - Between deliveries the rank is at the topic's head. So a member's own cursor matters only when it enters, at the head,
   and is set when it leaves.
-- Nothing is called in a round but ``send``. Who did not take everything leaves after it, at the position behind that
-  round like all others, and the rest is written first of all that it is given then.
+- Nothing is called in a round but ``send``, and the interlude, which answers only those who follow nothing. Who did not
+  take everything leaves after it, at the position behind that round like all others, and the rest is written first of
+  all that it is given then.
 - Who has left is not sent to: a member leaves before anything is written to its connection that has to wait, and
   before its connection is closed.
 """
@@ -22,7 +24,7 @@ The invariants:
 from typing import Final
 
 from echochat.chat.topics import Cursor, Member, Send, TopicLog
-from echochat.net.lean import send_to_all
+from echochat.net.lean import Interlude, send_to_all
 from echochat.server.exchange import Counters
 
 FEW: Final = 2
@@ -36,11 +38,13 @@ class SendingRank:
     A rank whose members are connections.
 
     :param counters: where deliveries are counted.
+    :param interlude: what happens in a round.
     """
 
-    __slots__ = ("_counters", "_cursor", "_given", "_lines", "_members")
+    __slots__ = ("_counters", "_cursor", "_given", "_interlude", "_lines", "_members")
 
-    def __init__(self, log: TopicLog, counters: Counters) -> None:
+    def __init__(self, log: TopicLog, counters: Counters, interlude: Interlude) -> None:
+        self._interlude = interlude
         self._cursor = Cursor(log, log.head, self, None)
         self._counters = counters
         self._members: dict[Send, Member] = {}
@@ -59,7 +63,7 @@ class SendingRank:
             self._given += len(data)
             self._lines += lines
             self._counters.deliveries += lines * len(members)
-            short = send_to_all(members, data)
+            short = send_to_all(members, data, self._interlude)
             if short:
                 fallen = [(members[send], taken) for send, taken in short]
                 for member, _ in fallen:

@@ -209,7 +209,7 @@ class Subscription:
             return
         log = self.cursor.log
         if log.rank is None:
-            log.rank = SendingRank(log, self._exchange.counters)
+            log.rank = SendingRank(log, self._exchange.counters, self._exchange.interlude)
         if log.rank.enter(self, send):
             self._send = send
 

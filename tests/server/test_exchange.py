@@ -13,6 +13,8 @@ from echochat.chat.replies import Slot
 from echochat.history.errors import HistoryBusy, HistoryRefused, HistoryUnavailable
 from echochat.history.memory import MemoryHistory
 from echochat.history.records import Deduplication, Draft, Stored
+from echochat.net.lean import Interlude
+from echochat.net.lean.interlude import PIECE, REST
 from echochat.server.exchange import Exchange
 from tests.server.room import Room
 from tests.server.scripted import ScriptedHistory
@@ -87,6 +89,41 @@ class ExchangeTests(SynchronousTestCase):
         self.history.tell()
         self.assertEqual(self.answers.all, [([1], {})])
         self.assertEqual(self.exchange.hub.head, 1)
+
+    def test_rest(self) -> None:
+        """
+        Where a delivery kept others waiting, what is published gathers for a while, and is stored together.
+        """
+        self.exchange.interlude = Interlude(lambda left_out: 1, self.clock.seconds)
+        self.exchange.interlude.begin()
+        self.clock.advance(PIECE)
+        self.exchange.interlude.look()
+        self.exchange.interlude.end()
+        for text in "abc":
+            self.exchange.publish(publishes(text), self.answers)
+            self.clock.advance(REST * PIECE / 4)
+            self.assertEqual(self.history.appends, [])
+        self.clock.advance(REST * PIECE / 2)
+        self.assertEqual([len(drafts) for drafts, _ in self.history.appends], [3])
+        self.exchange.publish(publishes("d"), self.answers)
+        self.clock.advance(0)
+        self.assertEqual(len(self.history.appends), 2)
+
+    def test_a_rest_ends_with_the_server(self) -> None:
+        """
+        What gathers when the server ends is stored before the history is closed.
+        """
+        self.exchange.interlude = Interlude(lambda left_out: 1, self.clock.seconds)
+        self.exchange.interlude.begin()
+        self.clock.advance(PIECE)
+        self.exchange.interlude.look()
+        self.exchange.interlude.end()
+        self.exchange.publish(publishes("a"), self.answers)
+        self.clock.advance(0)
+        self.assertEqual(self.answers.all, [])
+        self.exchange.close()
+        self.assertEqual(self.answers.all, [([1], {})])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unavailable(self) -> None:
         """

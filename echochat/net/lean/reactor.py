@@ -47,6 +47,8 @@ class LeanReactor:
         directlyProvides(self, providedBy(outer))
         if IReactorTime.providedBy(outer):
             self.seconds = outer.seconds
+        # Called by interludes.
+        self.answer_in_passing = self._dispatcher.answer_in_passing
         # Called by ends, for each connection: no call more than it takes.
         self.watch = self._dispatcher.watch
         self.change = self._dispatcher.change

@@ -17,6 +17,7 @@ Connections on UNIX sockets are Twisted's altogether. File descriptors travel wi
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet import tcp, unix
@@ -35,6 +36,11 @@ else:
     _Connection = _Port = object
 
 READ_SIZE: Final = 65_536
+
+PEEK_SIZE: Final = 4_096
+"""
+The most bytes that are answered in passing: some 10 µs.
+"""
 
 ACCEPTS: Final = 100
 """
@@ -117,6 +123,26 @@ class _Eager(_Connection):
         elif self.producer is not None and not self.streamingProducer:
             # A pull producer is asked for more in doWrite.
             self.startWriting()
+
+    def answer_in_passing(self) -> bool:
+        """
+        Offer the protocol what has come, if it has a method ``answer_in_passing(data)``: that returns True when it has
+        answered all of it and nothing else, and False when it has done nothing. See :mod:`.interlude`.
+        """
+        answer = getattr(type(self.protocol), "answer_in_passing", None)
+        if answer is None:
+            return False
+        try:
+            # The kernel keeps it until it is known that it was answered.
+            data = self.socket.recv(PEEK_SIZE, socket.MSG_PEEK)
+        except OSError:
+            return False
+        # An end, like an error, is met in a turn of its own.
+        if not data or not answer(self.protocol, data):
+            return False
+        with suppress(OSError):
+            self.socket.recv(len(data))
+        return True
 
     def doRead(self) -> Any:
         try:

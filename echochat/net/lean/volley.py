@@ -2,8 +2,8 @@
 Sends the same bytes to many connections at once.
 
 The problem. An event for a thousand subscribers is a thousand system calls, and between two of them nothing should be
-done but the next: each object of a connection that is touched in between has left the processor's cache since the last
-time, and costs 0.05 to 0.1 µs.
+done for the connection but the next: each of its objects that is touched in between has left the processor's cache
+since the last time, and costs 0.05 to 0.1 µs.
 
 How. A connection *lends* its socket's ``send`` to whoever sends to many, as long as nothing that was written is
 waiting and ``write`` would do the same. Before it buffers anything, and before it closes, it calls it back: from then
@@ -15,7 +15,15 @@ attributes on to it, and must not be asked for that one's: what is sent past it 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from echochat.net.lean.interlude import Interlude
+
+AT_ONCE: Final = 8
+AT_ONCE_BYTES: Final = 32_768
+"""
+Sends, and bytes, between two looks at who else is there: 15 to 50 µs, where to look is 0.1 µs.
+"""
 
 Send = Callable[[bytes], int]
 
@@ -43,14 +51,15 @@ def lend(transport: Any, borrower: Borrower) -> Send | None:
     return send
 
 
-def send_to_all(sends: Iterable[Send], data: bytes) -> list[tuple[Send, int]]:
+def send_to_all(sends: Iterable[Send], data: bytes, interlude: Interlude) -> list[tuple[Send, int]]:
     """
-    Send to each of them. Calls nothing else.
+    Send to each of them. Calls nothing else but the interlude.
 
     :return: those that did not take everything, and how much they took.
     """
     size = len(data)
     short = []
+    at_once = left = max(1, min(AT_ONCE, AT_ONCE_BYTES // (size + 1)))
     for send in sends:
         try:
             taken = send(data)
@@ -59,4 +68,8 @@ def send_to_all(sends: Iterable[Send], data: bytes) -> list[tuple[Send, int]]:
             taken = 0
         if taken != size:
             short.append((send, taken))
+        left -= 1
+        if not left:
+            left = at_once
+            interlude.look()
     return short

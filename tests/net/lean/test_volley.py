@@ -7,9 +7,12 @@ from typing import Any
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echochat.net.lean import lend, send_to_all
+from echochat.net.lean import Interlude, lend, send_to_all
+from echochat.net.lean.volley import AT_ONCE, AT_ONCE_BYTES
 from tests.net.lean.runs import MEGABYTE, SMALL, OverLean, OverPlain, OverUnix, Run, pattern
 from tests.net.recorders import HalfCloseable, Recorder
+
+NOBODY = Interlude(lambda left_out: 0)
 
 
 class Borrower:
@@ -45,7 +48,7 @@ class LendingTests(OverLean, Run, TestCase):
         """
         peer, recorder, borrower, send = await self.lent()
         recorder.transport.write(b"one ")
-        self.assertEqual(send_to_all([send], b"two "), [])
+        self.assertEqual(send_to_all([send], b"two ", NOBODY), [])
         recorder.transport.write(b"three")
         self.assertEqual(await peer.read(13), b"one two three")
         self.assertEqual(borrower.calls, 0)
@@ -56,10 +59,10 @@ class LendingTests(OverLean, Run, TestCase):
         """
         peer, recorder, borrower, send = await self.lent(receive_buffer=SMALL)
         data = pattern(8 * MEGABYTE)
-        [(fallen, taken)] = send_to_all([send], data)
+        [(fallen, taken)] = send_to_all([send], data, NOBODY)
         self.assertIs(fallen, send)
         self.assertTrue(0 < taken < len(data))
-        self.assertEqual(send_to_all([send], b"x"), [(send, 0)])
+        self.assertEqual(send_to_all([send], b"x", NOBODY), [(send, 0)])
         recorder.transport.write(data[taken:])
         self.assertEqual(borrower.calls, 1)
         self.assertIsNone(lend(recorder.transport, Borrower()))
@@ -92,7 +95,7 @@ class LendingTests(OverLean, Run, TestCase):
         peer, recorder, _, send = await self.lent(HalfCloseable)
         peer.reset()
         await recorder.until_lost()
-        self.assertEqual(send_to_all([send], b"anybody there?"), [(send, 0)])
+        self.assertEqual(send_to_all([send], b"anybody there?", NOBODY), [(send, 0)])
         self.assertEqual(recorder.times_lost, 1)
 
     async def test_the_others_go_on(self) -> None:
@@ -103,8 +106,8 @@ class LendingTests(OverLean, Run, TestCase):
         sends: list[Any] = [lend(recorder.transport, Borrower()) for _, recorder in pairs]
         pairs[0][0].reset()
         await pairs[0][1].until_lost()
-        send_to_all([sends[1]], pattern(8 * MEGABYTE))
-        short = send_to_all(sends, b"hello")
+        send_to_all([sends[1]], pattern(8 * MEGABYTE), NOBODY)
+        short = send_to_all(sends, b"hello", NOBODY)
         self.assertEqual(short, [(sends[0], 0), (sends[1], 0)])
         for peer, _ in pairs[2:]:
             self.assertEqual(await peer.read(5), b"hello")
@@ -161,4 +164,15 @@ class SendToAllTests(SynchronousTestCase):
         """
         Nothing happens.
         """
-        self.assertEqual(send_to_all([], b"x"), [])
+        self.assertEqual(send_to_all([], b"x", NOBODY), [])
+
+    def test_others_are_looked_at(self) -> None:
+        """
+        Between a few small sends, and between any two large ones.
+        """
+        for size, looks in ((1, 100 // AT_ONCE), (AT_ONCE_BYTES // 3, 50), (AT_ONCE_BYTES, 100), (MEGABYTE, 100)):
+            counted: list[int] = []
+            others = Interlude(lambda left_out: 0)
+            self.patch(Interlude, "look", lambda self, counted=counted: counted.append(1))
+            send_to_all([len] * 100, bytes(size), others)
+            self.assertEqual(len(counted), looks, size)
