@@ -33,7 +33,8 @@ class Hub:
 
     :param head: the log's last position.
     :param memory: bytes that chunks may take, all topics together.
-    :param between: called between two subscribers that are woken: may take its time, but must not change anything here.
+    :param between: called after a rank was woken, and after each subscriber that is woken alone: may take its time, but
+        must not change anything here.
     :ivar head: the last position of which the hub was told.
     :ivar published: how many events that were.
     :ivar elsewhere: what is followed on other servers.
@@ -79,6 +80,7 @@ class Hub:
             # The rank first: whoever cannot keep up with it leaves it, and is then woken alone.
             if log.rank is not None:
                 log.rank.wake()
+                self._between()
             for cursor in [*log.cursors]:
                 cursor.subscriber.wake()
                 self._between()

@@ -134,7 +134,7 @@ class Exchange:
 
     def publish(self, publish: Publish, done: Done) -> None:
         """
-        Have a run of drafts stored, at the end of this turn.
+        Have a run of drafts stored, at the end of this turn, or of the rest that deliveries take.
         """
         self.counters.publishes += len(publish.drafts)
         self._runs.append((publish, done))
@@ -204,11 +204,15 @@ class Exchange:
             self._turn = self.clock.callLater(0, self._look)
 
     def _look(self) -> None:
-        self._turn = None
+        # Once for what has gathered, whatever is delivered meanwhile: other servers publish, too, and do not rest.
         rest = self.interlude.rest
         if rest > 0:
-            self._turn = self.clock.callLater(rest, self._look)
-            return
+            self._turn = self.clock.callLater(rest, self._hand_over_what_fits)
+        else:
+            self._hand_over_what_fits()
+
+    def _hand_over_what_fits(self) -> None:
+        self._turn = None
         # What the history would refuse for want of room waits here for the next commit: each connection has a chunk in
         # it at most, since none is read from while so much waits.
         self._hand_over(self.history.waiting_bound - self.history.waiting)

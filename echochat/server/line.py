@@ -70,22 +70,25 @@ class EchoChatProtocol(Connection):
 
     # Called by the transport
 
-    def answer_in_passing(self, data: bytes) -> bool:
+    def answer_in_passing(self, data: bytes) -> int:
         """
-        Answer this, if it is nothing but messages, and nobody else hears of this client: whoever follows something may
-        be in the middle of being sent to.
+        Answer the whole lines of this, if they are nothing but messages, and nobody else hears of this client: whoever
+        follows something may be in the middle of being sent to.
+
+        :return: how many bytes were answered.
         """
         if self._participant is not None or self._state is not State.OPEN:
-            return False
-        answer = self._session.answer(data)
+            return 0
+        lines = data[: data.rfind(b"\n") + 1]
+        answer = self._session.answer(lines) if lines else None
         if answer is None:
-            return False
-        self._bytes_in += len(data)
+            return 0
+        self._bytes_in += len(lines)
         self._bytes_out += len(answer)
         self.transport.write(answer)
         if self._idle is not None and not self.full:
             self._idle.set(self)
-        return True
+        return len(lines)
 
     # Called by the participant
 

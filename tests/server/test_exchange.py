@@ -109,6 +109,22 @@ class ExchangeTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(len(self.history.appends), 2)
 
+    def test_one_rest(self) -> None:
+        """
+        ... once: what others publish all the time, on other servers, may rest again and again, and must not keep what
+        is published here for ever.
+        """
+        self.exchange.interlude = Interlude(lambda left_out: 1, self.clock.seconds)
+        for _ in range(4):
+            self.exchange.interlude.begin()
+            self.clock.advance(PIECE)
+            self.exchange.interlude.look()
+            self.exchange.interlude.end()
+            if not self.exchange.counters.publishes:
+                self.exchange.publish(publishes("a"), self.answers)
+            self.clock.advance(REST * PIECE / 2)
+        self.assertEqual(len(self.history.appends), 1)
+
     def test_a_rest_ends_with_the_server(self) -> None:
         """
         What gathers when the server ends is stored before the history is closed.

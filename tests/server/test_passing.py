@@ -56,6 +56,19 @@ class PassingTests(OverLean, Serving, TestCase):
         await self.until(lambda: self.factory.exchange.counters.publishes)
         return following
 
+    async def rank(self, address: Any, followers: int = 8) -> list[Peer]:
+        """
+        :return: the same, when all who follow are sent to in one round.
+        """
+        following = await self.topic(address, followers)
+        self.deliver(following)
+        publisher = await self.client(address)
+        publisher.socket.sendall(b"/pub lobby again\n")
+        await self.until(lambda: self.factory.exchange.counters.publishes == 2)
+        [log] = self.factory.exchange.hub._topics.values()
+        self.assertEqual(len(log.cursors), 0)
+        return following
+
     async def talker(self, address: Any) -> Peer:
         """
         :return: a client that has talked already.
@@ -88,6 +101,29 @@ class PassingTests(OverLean, Serving, TestCase):
         [connection] = [each for each in self.factory.connections if each.lines == 4]
         self.assertEqual((connection.lines_echoed, connection._bytes_in, connection._bytes_out), (3, 28, 28))
 
+    async def test_within_a_rank(self) -> None:
+        """
+        ... also when all who follow the topic are sent to in one round, and the deliveries rest then.
+        """
+        address = await self.serve()
+        await self.rank(address)
+        peer = await self.talker(address)
+        peer.socket.sendall(b"well?\n")
+        self.clock.pump([0, 0])
+        self.assertEqual(now(peer), b"WELL?\n")
+        self.assertGreater(self.factory.exchange.interlude._rest_until, 0)
+
+    async def test_between_topics(self) -> None:
+        """
+        ... and between the rounds of topics that have few followers each.
+        """
+        address = await self.serve()
+        await self.rank(address, followers=3)
+        peer = await self.talker(address)
+        peer.socket.sendall(b"well?\n")
+        self.clock.pump([0, 0])
+        self.assertEqual(now(peer), b"WELL?\n")
+
     async def test_without_it(self) -> None:
         """
         ... which the same delivery does not do where it takes less than a piece: so the test above tests something.
@@ -111,7 +147,7 @@ class PassingTests(OverLean, Serving, TestCase):
         said = {
             b"/ping x\nhello\n": b"/ok ping x\r\nHELLO\n",
             b"hello\n/ping x\n": b"HELLO\n/ok ping x\r\n",
-            b"/pub other hello\n/ping y\n": b"/ok pub other ",
+            b"/pub other hello\n/ping y\n": b"/ok pub other 2\r\n/ok ping y\r\n",
             b"a\nCLOSE SOCKET\n": b"A\n",
             b"\xff\xfd\x01hello\n": b"HELLO\n",
             b"\xc3\x28\n": b"/err bad-encoding ",
@@ -131,6 +167,18 @@ class PassingTests(OverLean, Serving, TestCase):
                 told += now(peers[text])
             self.assertTrue(told.startswith(answer), (text, told))
 
+    async def test_half_a_line(self) -> None:
+        """
+        Whole lines are answered, and what comes behind the last of them waits.
+        """
+        address = await self.serve()
+        following = await self.topic(address)
+        peer = await self.talker(address)
+        peer.socket.sendall(b"one\ntwo\nand ha")
+        self.deliver(following)
+        self.assertEqual(now(peer), b"ONE\nTWO\n")
+        self.assertEqual(await self.ask(peer, b"lf\n"), b"AND HALF\n")
+
     async def test_who_has_not_talked(self) -> None:
         """
         The first line of a connection may be a browser's, and is looked at in a turn.
@@ -149,10 +197,15 @@ class PassingTests(OverLean, Serving, TestCase):
         written into the middle of an event.
         """
         address = await self.serve()
-        following = await self.topic(address)
-        following[0].socket.sendall(b"well?\n")
-        self.deliver(following)
-        self.assertEqual(await following[0].read(6), b"WELL?\n")
+        following = await self.rank(address)
+        for each in following:
+            each.socket.sendall(b"well?\n")
+        self.clock.pump([0, 0])
+        self.assertEqual(sum(each.lines_echoed for each in self.factory.connections), 0)
+        for each in following:
+            event = await self.ask(each, b"")
+            self.assertTrue(event.endswith(b" again\r\n"), event)
+            self.assertEqual(await each.read(6), b"WELL?\n")
 
     async def test_who_has_left(self) -> None:
         """

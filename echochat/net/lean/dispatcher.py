@@ -17,6 +17,8 @@ The invariants:
   are skipped (epoll is level-triggered here, so whatever is true is told again). A descriptor that was paused earlier
   in the batch is not in the table of readers any more, and is left alone.
 - The outer reactor is never starved: a turn takes ``ROUNDS`` batches at most, then timers and other descriptors run.
+- Connections may be answered in passing (see :mod:`.interlude`) while a batch is run, too. What was answered is not
+  there any more when its own event is reached: then there is nothing to read.
 - An exception belongs to one connection: it is logged, that connection is lost with it, and the batch goes on.
 - A socket that is closed during a batch is closed by its end. To tell a process on this machine of a reset wakes it,
   which costs as much as the rest of the close when it sleeps: so it is told when it has just been sent something else.
@@ -50,7 +52,8 @@ BATCH: Final = 512
 
 PASSING: Final = 32
 """
-Connections that are looked at in passing: a third of a millisecond. Those that are still there come next time.
+Connections that are looked at in passing: a third of a millisecond, if each has said a line; one and a half at worst.
+Those that are still there come next time.
 """
 
 
@@ -138,8 +141,9 @@ class Dispatcher(Watchlist):
         try:
             return answer(reader)
         except Exception:
-            # Its end comes when it fails at the same again, in a turn: now others are in the middle of something.
-            self.log.failure("a connection failed while it was answered in passing")
+            self.log.failure("a connection failed and is closed")
+            # Its end is told in a turn of its own: now others are in the middle of something.
+            reader.abortConnection()
             return False
 
     def _run(self, batch: list[tuple[int, int]]) -> None:

@@ -8,8 +8,9 @@ that of an idle server. To give the reactor a turn between two sends would let a
 delivery: somebody leaves the topic, ends, or publishes to it.
 
 How. Whoever does the work calls :meth:`Interlude.look` between its steps. Every ``PIECE`` those connections that have
-something to read are asked for an answer *in passing*: one that needs nothing but the bytes that have come, and changes
-nothing that others look at. All others are left as they are, with all that they have sent, until the work is done.
+something to read are asked for an answer *in passing*: one that needs nothing but whole lines that have come, and
+changes nothing that others look at. All others are left as they are, with all that they have sent, until the work is
+done.
 
 That alone is not enough where the work comes as fast as it is done: the thread never rests, and both share two
 processors with their clients. So when somebody was answered in passing, :attr:`Interlude.rest` says for how long the
@@ -21,7 +22,8 @@ The bounds:
 
 - The work has a fifth of the time at least, however much is to be answered: ``SHARE``.
 - Who cannot be answered in passing is asked once for each piece of work.
-- Nobody waits longer than before: a rest is ``MOST`` at most, and none where nobody else was there.
+- Who publishes waits for ``MOST`` more at most, and not at all where nobody else was there. One rest is one wait: what
+  others bring meanwhile, such as other servers, must not make it longer.
 
 Rejected: to send in steps, and let anything happen between them. It halved the 99th percentile and cost a fifth of the
 throughput, since less is sent together, and overloaded it delivered hardly anything.
@@ -103,7 +105,6 @@ class Interlude:
         """
         Seconds in which the work should not begin again; 0 or less when it may.
         """
-        # Mostly nobody was there, and no clock has to be asked.
         return self._rest_until - self._seconds() if self._rest_until else 0.0
 
 

@@ -15,7 +15,7 @@ from tests.net.recorders import HalfCloseable, Recorder
 
 class Answering(HalfCloseable):
     """
-    Answers in passing what is in small letters.
+    Answers in passing what is in small letters, up to the first capitals.
 
     :ivar offered: what it was offered.
     """
@@ -24,13 +24,14 @@ class Answering(HalfCloseable):
         super().__init__()
         self.offered: list[bytes] = []
 
-    def answer_in_passing(self, data: bytes) -> bool:
+    def answer_in_passing(self, data: bytes) -> int:
         self.offered.append(data)
+        small = data.rstrip(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        if small:
+            self.transport.write(small.upper())
         if data == b"fail":
             raise ZeroDivisionError
-        if data.islower():
-            self.transport.write(data.upper())
-        return data.islower()
+        return len(small)
 
 
 class Asking(OverLean, Run):
@@ -81,15 +82,16 @@ class PassingTests(Asking, TestCase):
 
     async def test_much_at_once(self) -> None:
         """
-        Of much only a part is offered, and the order is kept.
+        Of much only a part is offered, what was not answered of that stays, and the order is kept.
         """
         [(peer, recorder)] = await self.connect(Answering)
-        peer.socket.sendall(b"a" * PEEK_SIZE + b"bC")
+        peer.socket.sendall(b"a" * PEEK_SIZE + b"bCD")
+        self.assertEqual(self.ask()[0], 1)
         self.assertEqual(self.ask()[0], 1)
         self.assertEqual(self.ask()[0], 0)
         await recorder.until_received(2)
-        self.assertEqual(recorder.received, b"bC")
-        self.assertEqual(await peer.read(PEEK_SIZE), b"A" * PEEK_SIZE)
+        self.assertEqual(recorder.received, b"CD")
+        self.assertEqual(await peer.read(PEEK_SIZE + 1), b"A" * PEEK_SIZE + b"B")
 
     async def test_ends(self) -> None:
         """
@@ -107,14 +109,17 @@ class PassingTests(Asking, TestCase):
 
     async def test_failure(self) -> None:
         """
-        One that fails is left as it is, and its error logged; the others are answered.
+        One that fails is closed, in a turn of its own, and its error logged; the others are answered. Nothing is
+        answered twice.
         """
         pairs = await self.connect(Answering, number=3)
         for (peer, _), text in zip(pairs, (b"one", b"fail", b"two"), strict=True):
             peer.socket.sendall(text)
         self.assertEqual(self.ask(), (2, {pairs[1][1].transport.fileno()}))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        await pairs[1][1].until_received(4)
+        self.assertEqual(pairs[1][1].times_lost, 0)
+        await pairs[1][1].until_lost()
+        self.assertEqual(pairs[1][1].received, b"")
         self.assertEqual(await pairs[2][0].read(3), b"TWO")
 
     async def test_many(self) -> None:
