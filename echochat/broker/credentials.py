@@ -49,7 +49,8 @@ class UserCredentials:
     def __init__(self, path: str) -> None:
         content = read_secret(path)
         jwt, seed = _JWT.search(content), _SEED.search(content)
-        if seed is None or (jwt is None and b"JWT" in content):
+        # With its hyphen: one seed of 550 has the letters in it.
+        if seed is None or (jwt is None and b"JWT-" in content):
             raise CredentialsRefused(f"{path} is not a credentials file: it has no seed, or a JWT that is none")
         self.jwt: bytes | None = jwt[1] if jwt is not None else None
         self._key = _private_key(path, seed[1])

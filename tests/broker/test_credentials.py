@@ -142,6 +142,13 @@ class FilesTests(SynchronousTestCase):
             error = self.assertRaises(CredentialsRefused, UserCredentials, written(self.mktemp(), content))
             self.assertNotIn(user.seed, str(error))
 
+    def test_a_key_like_a_jwt(self) -> None:
+        """
+        A key alone is one, also if its seed happens to have the letters JWT in it, as one of some hundreds has.
+        """
+        key = next(key for key in iter(make_user_key, "") if "JWT" in key)
+        self.assertIsNone(UserCredentials(written(self.mktemp(), key)).jwt)
+
 
 class AddressFilesTests(SynchronousTestCase):
     """
