@@ -5,7 +5,8 @@ Asking another process over its control socket (:mod:`echochat.daemon.control`),
 import os
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -94,8 +95,11 @@ async def ask(reactor: Any, clock: IReactorTime, control: str, command: str) -> 
     try:
         endpoint = client_endpoint(reactor, control)
         connecting: Deferred[Any] = endpoint.connect(_Questions.forProtocol(lambda: question))
-        await connecting.addTimeout(DEADLINE, clock)
-        rest = await answer.addTimeout(DEADLINE, clock)
+        await connecting.addTimeout(DEADLINE, clock, _late)
+        rest = await answer.addTimeout(DEADLINE, clock, _late)
+    except (CancelledError, ConnectingCancelledError):
+        # Whoever asks has given up: told that there is no answer, it would go on.
+        raise CancelledError from None
     except NotAnswered as error:
         raise NotAnswered(f"{control}: {error}") from None
     except TimeoutError:
@@ -109,3 +113,8 @@ async def ask(reactor: Any, clock: IReactorTime, control: str, command: str) -> 
         if question.transport is not None:
             question.transport.loseConnection()
     return question.items, rest
+
+
+def _late(_: Any, seconds: float) -> Failure:
+    # Endpoints fail with an error of their own when they are given up, which Twisted does not take for a timeout.
+    return Failure(TimeoutError(seconds, "Deferred"))

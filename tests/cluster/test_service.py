@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.cluster import questions
@@ -17,6 +18,7 @@ from echochat.cluster.folder import Folder
 from echochat.cluster.rolling import RollFailed
 from echochat.cluster.service import PATIENCE, ClusterService
 from echochat.cluster.settings import ClusterSettings
+from echochat.daemon import asking
 from echochat.daemon.asking import NotAnswered
 from echochat.daemon.reloads import Reloads
 from echochat.wire.commands import CommandError, parse_command
@@ -152,6 +154,29 @@ class RollingTests(ServiceCase):
         stopped = self.service.stopService()
         self.assertIn("is stopping", self.refusal("roll"))
         self.service.change(replace(SETTINGS, drain=9.0))
+        for _ in range(3):
+            self.let_stop()
+        self.successResultOf(stopped)
+        self.assertEqual((len(self.machine.all), self.machine.running), (started, []))
+        self.assertEqual(self.machine.getDelayedCalls(), [])
+
+    def test_stopped_while_a_worker_is_asked(self) -> None:
+        """
+        A roll that waits for an answer of the worker that it replaces does not go on with the next one.
+        """
+
+        async def ask_old(reactor: Any, clock: Any, control: str, command: str) -> tuple[list[str], str]:
+            if control.endswith("/w1.control"):
+                return await asking.ask(MemoryReactorClock(), clock, "tcp:192.0.2.1:7000", command)
+            return await self.ask(reactor, clock, control, command)
+
+        self.begin()
+        self.service.roll()
+        self.patch(questions, "ask", ask_old)
+        self.let_start()
+        self.assertEqual(self.service.workers, ["w1.2", "w2"])
+        started = len(self.machine.all)
+        stopped = self.service.stopService()
         for _ in range(3):
             self.let_stop()
         self.successResultOf(stopped)

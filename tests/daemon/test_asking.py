@@ -8,9 +8,10 @@ import tempfile
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import TestCase
 
 from echochat.daemon import asking
@@ -120,6 +121,38 @@ class AskTests(TestCase):
             clock.advance(DEADLINE / 2)
         error = await self.assertFailure(asked, NotAnswered)
         self.assertEqual(str(error), f"unix:{self.path}: no answer within {asking.DEADLINE:g} s")
+
+    async def test_cancelled(self) -> None:
+        """
+        Whoever gives up an answer is not told that there is none.
+        """
+        came: Deferred[None] = Deferred()
+        self.patch(Protocol, "dataReceived", lambda protocol, _: came.callback(None))
+        self.listen(Factory.forProtocol(Protocol))
+        asked = Deferred.fromCoroutine(ask(reactor, reactor, f"unix:{self.path}", "/status"))
+        await came
+        asked.cancel()
+        await self.assertFailure(asked, CancelledError)
+
+    def test_cancelled_while_it_connects(self) -> None:
+        """
+        Nor whoever gives up a process before there is a connection to it.
+        """
+        memory = MemoryReactorClock()
+        asked = Deferred.fromCoroutine(ask(memory, memory, "tcp:192.0.2.1:7000", "/status"))
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertEqual(memory.getDelayedCalls(), [])
+
+    def test_no_connection(self) -> None:
+        """
+        A connection is not waited for without end either, and it is said for how long it was.
+        """
+        memory = MemoryReactorClock()
+        asked = Deferred.fromCoroutine(ask(memory, memory, "tcp:192.0.2.1:7000", "/status"))
+        memory.advance(DEADLINE)
+        error = self.failureResultOf(asked, NotAnswered).value
+        self.assertEqual(str(error), f"tcp:192.0.2.1:7000: no answer within {DEADLINE:g} s")
 
 
 def _free_path() -> str:
