@@ -7,15 +7,15 @@ What an operator may tell a server, over its control socket (:mod:`echochat.daem
 | ``/reload`` | ``/info WHAT: RESULT`` | ``/ok reload N``, or ``/err unavailable`` when something was kept as it was |
 | ``/kick WHO`` | ``/info REMARK`` | ``/ok kick N`` connections |
 | ``/ban WHO [SECONDS]`` | ``/info REMARK`` | ``/ok ban N`` connections |
-| ``/unban WHO`` | | ``/ok unban`` |
+| ``/unban WHO`` | ``/info REMARK`` | ``/ok unban`` |
 | ``/move [COUNT] SECONDS`` | | ``/ok move N`` connections that will be asked |
 | ``/drain`` | | ``/ok drain`` |
 
 WHO is a name or an address. Kicks and bans hold for all servers that share a log; a remark names one that has not
-answered.
+answered, or says that the broker does not keep a ban, or its end, for servers that are started later.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -45,9 +45,12 @@ def _who(command: Command) -> str:
     return who
 
 
+def _remarks(remarks: Iterable[str], command: Command) -> bytes:
+    return b"".join(Info(remark, command.label).encode() for remark in remarks)
+
+
 def _expelled(expelled: Expelled, command: Command) -> bytes:
-    remarks = b"".join(Info(remark, command.label).encode() for remark in expelled.remarks)
-    return remarks + Ok(command.verb, str(expelled.closed), command.label).encode()
+    return _remarks(expelled.remarks, command) + Ok(command.verb, str(expelled.closed), command.label).encode()
 
 
 async def _status(operations: Operations, command: Command) -> bytes:
@@ -79,9 +82,10 @@ async def _ban(operations: Operations, command: Command) -> bytes:
 
 
 async def _unban(operations: Operations, command: Command) -> bytes:
-    if not operations.unban(_who(command)):
+    remarks = await operations.unban_everywhere(_who(command))
+    if remarks is None:
         raise CommandError("bad-arguments", "that is not banned")
-    return Ok("unban", label=command.label).encode()
+    return _remarks(remarks, command) + Ok("unban", label=command.label).encode()
 
 
 async def _move(operations: Operations, command: Command) -> bytes:

@@ -84,6 +84,17 @@ class Operations:
         closed = self.ban(who, seconds)
         return await self._everywhere(who, self._factory.bans.book.find(canonical(who)), closed)
 
+    async def unban_everywhere(self, who: str) -> list[str] | None:
+        """
+        Let a name or an address in again, on all servers.
+
+        :return: what the operator should know besides, a sentence each; None: it was not banned.
+        """
+        lifted = self.unban(who)
+        if lifted is None:
+            return None
+        return await self.company.decided(lifted) if self.company is not None else []
+
     def kick(self, who: str) -> int:
         """
         Close the connections of a name, or from an address, on this server.
@@ -113,16 +124,13 @@ class Operations:
         chosen = [each for each in self._factory.connections if _is_of(each, who)]
         return sum(connection.be_kicked(code, why) for connection in chosen)
 
-    def unban(self, who: str) -> bool:
+    def unban(self, who: str) -> BanRecord | None:
         """
-        Let a name or an address in again, on all servers.
+        Let a name or an address in again, on this server.
 
-        :return: whether it was banned.
+        :return: None: it was not banned.
         """
-        lifted = self._factory.bans.remove(who)
-        if lifted is not None and self.company is not None:
-            self.company.decided(lifted)
-        return lifted is not None
+        return self._factory.bans.remove(who)
 
     def move(self, count: int | None, seconds: float) -> int:
         """

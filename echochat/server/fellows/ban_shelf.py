@@ -119,13 +119,16 @@ class BanShelf:
         if looking is not None:
             looking.cancel()
 
-    def put(self, record: BanRecord) -> Deferred[None]:
+    def put(self, record: BanRecord) -> Deferred[bool]:
         """
         Keep a record. What cannot be kept now is with the next connection.
 
-        :return: as for :meth:`look`.
+        :return: whether the broker keeps it, or one that overrules it; never fails. Can be cancelled, and is not kept
+            now then.
         """
-        return Deferred.fromCoroutine(self._put(record)).addErrback(self._failed)
+        # Before that there may be no stream.
+        kept = self.when_looked().addCallback(lambda _: Deferred.fromCoroutine(self._put(record)))
+        return kept.addCallbacks(lambda _: True, self._not_put)
 
     # Ours
 
@@ -237,6 +240,10 @@ class BanShelf:
 
     async def _ask(self, what: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         return _check(await self._bus.request(f"$JS.API.{what}", json.dumps(question).encode(), PATIENCE))
+
+    def _not_put(self, failure: Failure) -> bool:
+        self._failed(failure)
+        return False
 
     def _failed(self, failure: Failure) -> None:
         why = failure.value

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from txaio.tx import make_logger
 
@@ -33,6 +33,14 @@ LOOKS: Final = 20
 """
 How often within its lease a server says that it is alive, and looks who of the others is.
 """
+
+KEEPING: Final = 5.0
+"""
+Seconds that the broker has to keep a ban before the operator is told that it has not.
+"""
+
+UNREACHED: Final = "the broker cannot be reached: only this server has done it"
+NOT_KEPT: Final = "the broker has not said that it keeps this: it may be forgotten when all servers have stopped"
 
 
 class Bus(Protocol):
@@ -165,26 +173,33 @@ class Company:
             )
         return status
 
-    def order(self, who: str, ban: BanRecord | None) -> Deferred[Expelled]:
+    async def order(self, who: str, ban: BanRecord | None) -> Expelled:
         """
         Have somebody's connections closed on the other servers.
 
         :param who: a name or an address, in the form in which they are compared.
         :param ban: because of this; None: it is a kick.
-        :return: what came of it there; never fails.
+        :return: what came of it there.
         """
         number, answered = self._orders.give(self._reachable)
         self._bus.publish(self._all, encode(Order(self._bus.id, number, who, ban)))
-        if ban is not None:
-            self.decided(ban)
-        return answered if self._bus.is_connected else answered.addCallback(_unreached)
+        remarks = [] if self._bus.is_connected else [UNREACHED]
+        decided = self.decided(ban) if ban is not None else succeed([])
+        expelled = await answered
+        expelled.remarks += remarks + await decided
+        return expelled
 
-    def decided(self, record: BanRecord) -> None:
+    def decided(self, record: BanRecord) -> Deferred[list[str]]:
         """
         A ban was decided on, or lifted, here.
+
+        :return: what the operator should know besides, a sentence each, when the broker keeps it, or within
+            :data:`KEEPING`: who is told before that has been told of a ban that a stop of the servers undoes. Never
+            fails.
         """
         self._census.decided(record)
-        self._shelf.put(record)
+        kept = self._shelf.put(record).addTimeout(KEEPING, self._clock)
+        return kept.addCallback(lambda is_kept: [] if is_kept else [NOT_KEPT])
 
     # Ours
 
@@ -255,8 +270,3 @@ class Company:
         # Whoever decided it may be gone before it has told everybody.
         self._census.decided(record)
         return self._expel(record.who, record) if bans.is_in_force(record) else 0
-
-
-def _unreached(expelled: Expelled) -> Expelled:
-    expelled.remarks.append("the broker cannot be reached: only this server has done it")
-    return expelled

@@ -53,7 +53,7 @@ class BanShelfTests(TestCase):
         self.assertEqual(await self.learned(), [])
         alice, address = BanRecord("alice", 1, None), BanRecord("2001:db8::1", 1, NOW + 1)
         for record in (alice, address, BanRecord("bob", 1, None), BanRecord("bob", 2, NOW + 5)):
-            await self.shelf().put(record)
+            self.assertTrue(await self.shelf().put(record))
         expected = [address, alice, BanRecord("bob", 2, NOW + 5)]
         self.assertEqual(await self.learned(), expected)
         back = self.connections.when("connected")
@@ -61,6 +61,17 @@ class BanShelfTests(TestCase):
         await self.nats.start()
         await back
         self.assertEqual(await self.learned(), expected)
+
+    async def test_before_it_was_looked(self) -> None:
+        """
+        A record that is decided on while a server connects for the first time is kept.
+        """
+        await self.begin()
+        shelf = self.shelf()
+        looked, put = shelf.look([], lambda _: None), shelf.put(BanRecord("alice", 1, None))
+        self.assertTrue(await put)
+        await looked
+        self.assertEqual(await self.learned(), [BanRecord("alice", 1, None)])
 
     async def test_what_is_known_better(self) -> None:
         """
@@ -80,8 +91,9 @@ class BanShelfTests(TestCase):
         await self.begin()
         await self.learned()
         records = [BanRecord("alice", version, NOW + version) for version in range(1, 7)]
-        await self.shelf().put(records[3])
-        await self.shelf().put(records[2])
+        self.assertTrue(await self.shelf().put(records[3]))
+        # What overrules it is kept, which is as good.
+        self.assertTrue(await self.shelf().put(records[2]))
         self.assertEqual(await self.learned(), [records[3]])
         await gatherResults([self.shelf().look([record], lambda _: None) for record in reversed(records)])
         self.assertEqual(await self.learned(), [records[-1]])
@@ -102,7 +114,7 @@ class BanShelfTests(TestCase):
         self.patch(self.broker, "request", lambda *arguments: Deferred.fromCoroutine(write_before(*arguments)))
         shelf = self.shelf()
         self.patch(shelf.log, "warn", lambda format, why: told.append(why))
-        await shelf.put(BanRecord("alice", 1, None))
+        self.assertFalse(await shelf.put(BanRecord("alice", 1, None)))
         self.assertEqual(told, ["others write the same record again and again"])
 
     async def test_reading_that_is_cut_off(self) -> None:
@@ -186,9 +198,9 @@ class BanShelfTests(TestCase):
         """
         await self.begin(jetstream=False)
         self.assertEqual(await self.learned([BanRecord("alice", 1, None)]), [])
-        await self.shelf().put(BanRecord("alice", 1, None))
+        self.assertFalse(await self.shelf().put(BanRecord("alice", 1, None)))
         await self.broker.stop()
-        await self.shelf().put(BanRecord("alice", 1, None))
+        self.assertFalse(await self.shelf().put(BanRecord("alice", 1, None)))
         self.assertEqual(await self.learned(), [])
 
     async def test_refused(self) -> None:

@@ -9,6 +9,7 @@ from echochat.chat.fellows.encoding import encode
 from echochat.chat.fellows.facts import Facts
 from echochat.chat.fellows.messages import Alive, Ask, Done, Everything, Order
 from echochat.server.fellows import inbox
+from echochat.server.fellows.company import KEEPING, NOT_KEPT, UNREACHED
 from echochat.server.fellows.orders import PATIENCE, Expelled
 from tests.server.fellows.town import LEASE, Server, TownTestCase
 from tests.server.house import ELSEWHERE, token_for
@@ -202,6 +203,14 @@ class OperatorTests(TownTestCase):
         """
         return Deferred.fromCoroutine(server.operations.ban_everywhere(who, seconds))
 
+    def unban(self, server: Server, who: str) -> list[str] | None:
+        """
+        An operator of this server lifts a ban. What they are told.
+        """
+        doing = Deferred.fromCoroutine(server.operations.unban_everywhere(who))
+        self.settle()
+        return self.successResultOf(doing)
+
     def test_kick(self) -> None:
         """
         A kick by name or by address closes connections on all servers, and counts them.
@@ -228,11 +237,10 @@ class OperatorTests(TownTestCase):
         [third] = self.start(1)
         for server in self.servers:
             self.assertRegex(server.connect(ELSEWHERE).received, rb"\A/bye banned ")
-        self.assertTrue(third.operations.unban(ELSEWHERE))
-        self.settle()
+        self.assertEqual(self.unban(third, ELSEWHERE), [])
         for server in self.servers:
             self.assertEqual(server.connect(ELSEWHERE).say(b"hello\r\n"), b"HELLO\r\n")
-        self.assertFalse(one.operations.unban(ELSEWHERE))
+        self.assertIsNone(self.unban(one, ELSEWHERE))
 
     def test_a_ban_with_a_time(self) -> None:
         """
@@ -243,6 +251,40 @@ class OperatorTests(TownTestCase):
         self.assertIn("mallory", other.house.factory.bans)
         self.wait(60)
         self.assertNotIn("mallory", other.house.factory.bans)
+
+    def test_a_ban_that_is_kept(self) -> None:
+        """
+        An operator is told of a ban, or of its end, when the broker keeps that: it holds then, even if all servers are
+        stopped at that moment.
+        """
+        [one] = self.start(1)
+        self.exchange.is_slow = True
+        for decide, told in (
+            (lambda: one.operations.ban_everywhere("mallory", None), Expelled(0)),
+            (lambda: one.operations.unban_everywhere("mallory"), []),
+        ):
+            before = {**self.exchange.kept}
+            doing = Deferred.fromCoroutine(decide())
+            self.settle()
+            while self.exchange.kept == before:
+                self.assertNoResult(doing)
+                self.assertTrue(self.exchange.answer())
+            self.assertEqual(self.successResultOf(doing), told)
+
+    def test_a_ban_that_is_not_kept(self) -> None:
+        """
+        A broker that does not answer is not waited for without end, and the operator is told.
+        """
+        [one] = self.start(1)
+        self.exchange.is_slow = True
+        banned = self.ban(one, "mallory")
+        self.wait(KEEPING - 1)
+        self.assertNoResult(banned)
+        self.wait(1)
+        self.assertEqual(self.expel(banned), Expelled(0, [NOT_KEPT]))
+        one.bus.lose()
+        self.assertEqual(self.expel(self.ban(one, "trudy")), Expelled(0, [UNREACHED, NOT_KEPT]))
+        self.assertEqual(self.unban(one, "trudy"), [NOT_KEPT])
 
     def test_a_ban_in_passing(self) -> None:
         """
@@ -290,8 +332,7 @@ class OperatorTests(TownTestCase):
         one, _ = self.start(2)
         one.connect(ELSEWHERE)
         one.bus.lose()
-        away = ["the broker cannot be reached: only this server has done it"]
-        self.assertEqual(self.expel(self.kick(one, ELSEWHERE)), Expelled(1, away))
+        self.assertEqual(self.expel(self.kick(one, ELSEWHERE)), Expelled(1, [UNREACHED]))
 
     def test_late_answers(self) -> None:
         """

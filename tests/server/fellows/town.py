@@ -2,6 +2,8 @@
 Houses in memory that share a broker: each is a server, and all have one clock.
 """
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echochat.broker import Message, NobodyAnswers
+from echochat.broker import BrokerUnavailable, Message, NobodyAnswers
 from echochat.server.fellows.ban_shelf import BanShelf
 from echochat.server.fellows.company import Company
 from echochat.server.operations import Operations
@@ -23,12 +25,17 @@ class Exchange:
     The broker: what is published is delivered in the next turn, to whoever listens then.
 
     :ivar sent: all that was published, by subject.
+    :ivar kept: the bans that it keeps, by subject.
+    :ivar is_slow: whether what it is asked is answered only when the test says so.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.buses: list[Bus] = []
         self.sent: list[tuple[str, bytes]] = []
+        self.kept: dict[str, bytes] = {}
+        self.is_slow = False
+        self._asked: list[tuple[str, bytes, Deferred[Message]]] = []
 
     def publish(self, subject: str, payload: bytes) -> None:
         """
@@ -38,6 +45,35 @@ class Exchange:
         for bus in self.buses:
             if bus.is_connected:
                 self.clock.callLater(0, bus.deliver, subject, payload)
+
+    def ask(self, subject: str, payload: bytes) -> Deferred[Message]:
+        """
+        What keeps a ban, or tells of one that is kept.
+        """
+        answer: Deferred[Message] = Deferred()
+        self._asked.append((subject, payload, answer))
+        if not self.is_slow:
+            self.clock.callLater(0, self.answer)
+        return answer
+
+    def answer(self) -> bool:
+        """
+        Do what was asked first.
+
+        :return: whether there was anything.
+        """
+        if not self._asked:
+            return False
+        subject, payload, answer = self._asked.pop(0)
+        told: dict[str, Any] = {"seq": 1}
+        if not subject.startswith("$JS.API."):
+            self.kept[subject] = payload
+        elif (there := self.kept.get(json.loads(payload)["last_by_subj"])) is not None:
+            told = {"message": {"seq": 1, "data": b64encode(there).decode()}}
+        else:
+            told = {"error": {"err_code": 10037}}
+        answer.callback(Message(1, "", json.dumps(told).encode()))
+        return True
 
 
 class Bus:
@@ -70,7 +106,11 @@ class Bus:
     def request(
         self, subject: str, payload: bytes, timeout: float, headers: Mapping[str, str] | None = None
     ) -> Deferred[Message]:
-        return fail(NobodyAnswers("nobody answers at the broker"))
+        if not self.is_connected:
+            return fail(BrokerUnavailable("the broker cannot be reached"))
+        if ".STREAM.CREATE." in subject:
+            return fail(NobodyAnswers("nobody answers at the broker"))
+        return self._exchange.ask(subject, payload)
 
     def gather(
         self, subject: str, payload: bytes, timeout: float, is_last: Callable[[Message], bool]
