@@ -44,9 +44,7 @@ class Publisher:
         self._client = client
         self._backoff.reset()
         for publish in self._outbox.forgotten(self._clock.seconds()):
-            publish.acknowledged.errback(
-                Unconfirmed(f"publish {publish.label} to {publish.topic} was sent, and never confirmed")
-            )
+            _fail(publish, Unconfirmed(f"publish {publish.label} to {publish.topic} was sent, and never confirmed"))
         self._tell_room()
         self._send()
 
@@ -64,7 +62,7 @@ class Publisher:
         """
         self.disconnected()
         for publish in self._outbox.clear():
-            publish.acknowledged.errback(why)
+            _fail(publish, why)
         self._tell_room()
 
     def publish(self, topic: str, text: str, label: str | None) -> Deferred[int]:
@@ -132,8 +130,7 @@ class Publisher:
                 self._pause = self._clock.callLater(self._backoff.next_delay(), self._go_on)
             return
         self._outbox.done(publish)
-        if not publish.acknowledged.called:
-            publish.acknowledged.errback(failure)
+        _fail(publish, failure)
         self._tell_room()
         self._send()
 
@@ -160,3 +157,9 @@ class Publisher:
             certain, self._until_certain = self._until_certain, []
             for each in certain:
                 each.callback(None)
+
+
+def _fail(publish: Publish, why: Exception | Failure) -> None:
+    # Its caller may have given it up meanwhile: when told that another failed, for example.
+    if not publish.acknowledged.called:
+        publish.acknowledged.errback(why)

@@ -2,7 +2,7 @@
 Publishing over any number of connections.
 """
 
-from twisted.internet.defer import CancelledError, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from echochat.client.outbox import Unconfirmed
 from echochat.client.outcomes import Refused
@@ -197,6 +197,31 @@ class PublishTests(ReconnectingTestCase):
         self.let_in("guest-2", kept="guest-1")
         self.assertEqual(self.published(), sent[1:])
         kept.addErrback(lambda _: None)
+
+    def test_cancelled_when_another_fails(self) -> None:
+        """
+        Whoever gives up the others when one fails has given them up, also if they were about to fail: because they were
+        sent too long ago, or because the client is closed.
+        """
+        self.let_in()
+        sent = self.publish_together()
+        self.published()
+        self.drop(1.0)
+        self.server.refuse()
+        self.clock.advance(120.0)
+        self.let_in("guest-2", kept="guest-1")
+        unsent = self.publish_together()
+        self.end()
+        for one, other in (sent, unsent):
+            self.successResultOf(one)
+            self.failureResultOf(other, CancelledError)
+
+    def publish_together(self) -> tuple[Deferred[object], Deferred[int]]:
+        """
+        Two publishes: when the one fails the other is given up.
+        """
+        one, other = self.client.publish("lobby", "a"), self.client.publish("lobby", "b")
+        return one.addErrback(lambda _: other.cancel()), other
 
     def test_timeout(self) -> None:
         """
