@@ -33,6 +33,7 @@ from echochat.client.core import (
 from echochat.client.outcomes import Disconnected, Refused, Reply, Silent
 from echochat.client.reasons import in_words
 from echochat.client.stream import IStream
+from echochat.net.endpoints import not_in_time
 from echochat.wire.answers import Bye, Echo, Err
 
 GRACE: Final = 5.0
@@ -273,4 +274,4 @@ def connect(
     """
     client = Client(clock, on_news)
     connecting: Deferred[Client] = connectProtocol(endpoint, client)
-    return connecting.addTimeout(timeout, clock)
+    return connecting.addTimeout(timeout, clock, not_in_time)

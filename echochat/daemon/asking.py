@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from echochat.net.endpoints import client_endpoint
+from echochat.net.endpoints import client_endpoint, not_in_time
 from echochat.wire.answers import Err, Info, Ok, UnreadableAnswer, parse_answer
 from echochat.wire.lines import LineReader, Overlong
 
@@ -95,8 +95,8 @@ async def ask(reactor: Any, clock: IReactorTime, control: str, command: str) -> 
     try:
         endpoint = client_endpoint(reactor, control)
         connecting: Deferred[Any] = endpoint.connect(_Questions.forProtocol(lambda: question))
-        await connecting.addTimeout(DEADLINE, clock, _late)
-        rest = await answer.addTimeout(DEADLINE, clock, _late)
+        await connecting.addTimeout(DEADLINE, clock, not_in_time)
+        rest = await answer.addTimeout(DEADLINE, clock)
     except (CancelledError, ConnectingCancelledError):
         # Whoever asks has given up: told that there is no answer, it would go on.
         raise CancelledError from None
@@ -113,8 +113,3 @@ async def ask(reactor: Any, clock: IReactorTime, control: str, command: str) -> 
         if question.transport is not None:
             question.transport.loseConnection()
     return question.items, rest
-
-
-def _late(_: Any, seconds: float) -> Failure:
-    # Endpoints fail with an error of their own when they are given up, which Twisted does not take for a timeout.
-    return Failure(TimeoutError(seconds, "Deferred"))

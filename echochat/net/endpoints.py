@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from twisted.internet.defer import TimeoutError
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.python.failure import Failure
 
 _TCP_PORT: Final = re.compile(r"tcp6?:(?:port=)?([^:=]*)(?::|\Z)", re.IGNORECASE)
 
@@ -41,6 +43,14 @@ def client_endpoint(reactor: Any, description: str) -> IStreamClientEndpoint:
     """
     endpoint: IStreamClientEndpoint = _read(clientFromString, reactor, description)
     return endpoint
+
+
+def not_in_time(_: object, seconds: float) -> Failure:
+    """
+    What becomes of a connection that is given up after some seconds, for ``Deferred.addTimeout``: endpoints fail with
+    an error of their own then, which Twisted does not take for a timeout, and of which the text is an address.
+    """
+    return Failure(TimeoutError(seconds, "Deferred"))
 
 
 def _read(read: Callable[[Any, str], Any], reactor: Any, description: str) -> Any:

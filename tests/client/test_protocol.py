@@ -3,14 +3,17 @@ The Twisted client of one connection.
 """
 
 from twisted.internet.defer import CancelledError, TimeoutError
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.client.core import News
 from echochat.client.outcomes import Disconnected, Refused, Reply, Silent
-from echochat.client.protocol import Client
+from echochat.client.protocol import Client, connect
+from echochat.client.reasons import in_words
 from echochat.wire.answers import Bye, Drain, Info
 from tests.client.in_memory import AbortableTransport
 
@@ -129,6 +132,22 @@ class RequestTests(ClientTestCase):
         closed = self.client.closed()
         self.lose()
         self.assertIn("is it an echochat server?", str(self.successResultOf(closed)))
+
+
+class ConnectTests(SynchronousTestCase):
+    """
+    Connect.
+    """
+
+    def test_no_answer(self) -> None:
+        """
+        Where nobody answers in time that is what is told, whatever kind of endpoint it is.
+        """
+        for endpoint in ("tcp:192.0.2.1:7000", "tcp:server.example:7000"):
+            reactor = MemoryReactorClock()
+            connecting = connect(clientFromString(reactor, endpoint), reactor, timeout=5.0)
+            reactor.advance(5.0)
+            self.assertEqual(in_words(self.failureResultOf(connecting).value), "no answer in time")
 
 
 class FlowTests(ClientTestCase):
