@@ -10,7 +10,7 @@ delivery: somebody leaves the topic, ends, or publishes to it.
 How. Whoever does the work calls :meth:`Interlude.look` between its steps. Every ``PIECE`` those connections that have
 something to read are asked for an answer *in passing*: one that needs nothing but whole lines that have come, and
 changes nothing that others look at. All others are left as they are, with all that they have sent, until the work is
-done.
+done. While nobody can be answered the pieces become longer, up to ``LONGEST``: to ask is a system call.
 
 That alone is not enough where the work comes as fast as it is done: the thread never rests, and both share two
 processors with their clients. So when somebody was answered in passing, :attr:`Interlude.rest` says for how long the
@@ -34,8 +34,9 @@ from time import perf_counter
 from typing import Any, Final
 
 PIECE: Final = 0.000_1
+LONGEST: Final = 0.000_8
 """
-Seconds of the work between two times that others are answered.
+Seconds of the work between two times that others are answered: at first, and where nobody was.
 """
 
 SHARE: Final = 0.25
@@ -64,13 +65,14 @@ class Interlude:
     :param seconds: a clock that only grows.
     """
 
-    __slots__ = ("_answer", "_answered", "_began", "_left_out", "_next", "_rest_until", "_seconds")
+    __slots__ = ("_answer", "_answered", "_began", "_left_out", "_next", "_piece", "_rest_until", "_seconds")
 
     def __init__(self, answer: AnswerInPassing, seconds: Callable[[], float] = perf_counter) -> None:
         self._answer = answer
         self._seconds = seconds
         self._left_out: set[int] = set()
         self._answered = 0
+        self._piece = PIECE
         self._began = self._next = self._rest_until = 0.0
 
     def begin(self) -> None:
@@ -79,6 +81,7 @@ class Interlude:
         """
         self._left_out.clear()
         self._answered = 0
+        self._piece = PIECE
         self._began = self._seconds()
         self._next = self._began + PIECE
 
@@ -88,9 +91,11 @@ class Interlude:
         """
         now = self._seconds()
         if now >= self._next:
-            self._answered += self._answer(self._left_out)
+            answered = self._answer(self._left_out)
+            self._answered += answered
+            self._piece = PIECE if answered else min(2 * self._piece, LONGEST)
             end = self._seconds()
-            self._next = end + max(PIECE, SHARE * (end - now))
+            self._next = end + max(self._piece, SHARE * (end - now))
 
     def end(self) -> None:
         """

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echochat.net.lean import Interlude, interlude_of
-from echochat.net.lean.interlude import MOST, PIECE, REST, SHARE
+from echochat.net.lean.interlude import LONGEST, MOST, PIECE, REST, SHARE
 
 
 class Others:
@@ -55,8 +55,40 @@ class InterludeTests(SynchronousTestCase):
         self.assertEqual(len(self.others.asked), 0)
         self.work(PIECE * 0.2)
         self.assertEqual(len(self.others.asked), 1)
-        self.work(PIECE * 10.05, 101)
+
+    def test_somebody_is_there(self) -> None:
+        """
+        While others are answered they are asked after each piece of the work.
+        """
+        self.others.waiting = [1] * 10
+        self.interlude.begin()
+        self.work(PIECE * 10.05, 201)
         self.assertEqual(len(self.others.asked), 10)
+
+    def test_nobody_is_there(self) -> None:
+        """
+        Where nobody can be answered others are asked more and more seldom, but never less often than stated.
+        """
+        self.interlude.begin()
+        self.work(7.05 * PIECE, 141)
+        self.assertEqual(len(self.others.asked), 3)
+        self.others.asked.clear()
+        self.work(10.05 * LONGEST, 2010)
+        self.assertEqual(len(self.others.asked), 10)
+
+    def test_somebody_comes(self) -> None:
+        """
+        As soon as others were answered, and when new work begins, the pieces are short again.
+        """
+        self.others.waiting = [0, 0, 0, 1]
+        self.interlude.begin()
+        self.work(15.05 * PIECE, 301)
+        self.assertEqual((len(self.others.asked), self.others.waiting), (4, []))
+        self.work(1.05 * PIECE, 21)
+        self.assertEqual(len(self.others.asked), 5)
+        self.interlude.begin()
+        self.work(1.05 * PIECE, 21)
+        self.assertEqual(len(self.others.asked), 6)
 
     def test_what_is_left_out(self) -> None:
         """
@@ -65,7 +97,7 @@ class InterludeTests(SynchronousTestCase):
         for _ in range(2):
             self.interlude.begin()
             self.others.asked.clear()
-            self.work(PIECE * 3.5, 35)
+            self.work(PIECE * 7.5, 75)
             self.assertEqual(self.others.asked, [set(), {1}, {1, 2}])
             self.interlude.end()
 
@@ -74,6 +106,7 @@ class InterludeTests(SynchronousTestCase):
         However long others take, the work has its share: a fifth of the time.
         """
         self.others.takes = 20 * PIECE
+        self.others.waiting = [1] * 50
         self.interlude.begin()
         self.work(100 * PIECE, 1000)
         self.assertAlmostEqual(len(self.others.asked), 100 * PIECE / (SHARE * self.others.takes), delta=1)
