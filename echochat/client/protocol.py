@@ -10,9 +10,10 @@ and therefore can have a queue.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IStreamClientEndpoint
@@ -33,6 +34,7 @@ from echochat.client.core import (
 from echochat.client.outcomes import Disconnected, Refused, Reply, Silent
 from echochat.client.reasons import in_words
 from echochat.client.stream import IStream
+from echochat.client.waiters import Waiters
 from echochat.net.endpoints import not_in_time
 from echochat.wire.answers import Bye, Echo, Err
 
@@ -65,8 +67,8 @@ class Client(Protocol):
         self._waiting: dict[Request, Deferred[Reply]] = {}
         self._registered = False
         self._writable = True
-        self._until_writable: list[Deferred[None]] = []
-        self._until_closed: list[Deferred[Disconnected]] = []
+        self._until_writable: Waiters[None] = Waiters()
+        self._until_closed: Waiters[Disconnected] = Waiters()
         self._bye: Bye | None = None
         self._violation: ProtocolViolation | None = None
         self._end: Disconnected | None = None
@@ -96,23 +98,17 @@ class Client(Protocol):
             self._deadline.cancel()
         self._end = self._tell_end(reason)
         waiting, self._waiting = self._waiting, {}
-        writers, self._until_writable = self._until_writable, []
-        closers, self._until_closed = self._until_closed, []
         for request in self._core.give_up():
             waiting[request].errback(_again(self._end))
-        for writer in writers:
-            writer.errback(_again(self._end))
-        for closer in closers:
-            closer.callback(self._end)
+        self._until_writable.fail(partial(_again, self._end))
+        self._until_closed.fire(self._end)
 
     def pauseProducing(self) -> None:
         self._writable = False
 
     def resumeProducing(self) -> None:
         self._writable = True
-        writers, self._until_writable = self._until_writable, []
-        for writer in writers:
-            writer.callback(None)
+        self._until_writable.fire(None)
 
     def stopProducing(self) -> None:
         pass
@@ -148,25 +144,19 @@ class Client(Protocol):
         """
         Fire when the transport can take more: await this before each request of a long pipeline.
         """
-        waiter: Deferred[None] = Deferred(self._until_writable_without)
         if self._end is not None:
-            waiter.errback(_again(self._end))
-        elif self._writable:
-            waiter.callback(None)
-        else:
-            self._until_writable.append(waiter)
-        return waiter
+            return fail(_again(self._end))
+        if self._writable:
+            return succeed(None)
+        return self._until_writable.add()
 
     def closed(self) -> Deferred[Disconnected]:
         """
         Fire when the connection has ended, with the reason as a value.
         """
-        waiter: Deferred[Disconnected] = Deferred(self._until_closed_without)
         if self._end is not None:
-            waiter.callback(self._end)
-        else:
-            self._until_closed.append(waiter)
-        return waiter
+            return succeed(self._end)
+        return self._until_closed.add()
 
     def pause_reading(self) -> None:
         """
@@ -247,12 +237,6 @@ class Client(Protocol):
         if self._registered:
             self._registered = False
             self.transport.unregisterProducer()
-
-    def _until_writable_without(self, waiter: Deferred[None]) -> None:
-        self._until_writable.remove(waiter)
-
-    def _until_closed_without(self, waiter: Deferred[Disconnected]) -> None:
-        self._until_closed.remove(waiter)
 
 
 def _again(end: Disconnected) -> Disconnected:

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from echochat.client.outbox import Outbox, Publish, Unconfirmed
 from echochat.client.outcomes import Disconnected, Refused, Reply
 from echochat.client.protocol import Client
+from echochat.client.waiters import Waiters
 from echochat.wire.backoff import Backoff
 
 FOR_THE_MOMENT = frozenset({"unavailable", "slow-down"})
@@ -35,7 +36,7 @@ class Publisher:
         self._client: Client | None = None
         self._pause: IDelayedCall | None = None
         self._until_room: list[tuple[int, Deferred[None]]] = []
-        self._until_certain: list[Deferred[None]] = []
+        self._until_certain: Waiters[None] = Waiters()
 
     def connected(self, client: Client) -> None:
         """
@@ -78,7 +79,7 @@ class Publisher:
         """
         Fire when fewer than so many publishes are unacknowledged.
         """
-        waiter: Deferred[None] = Deferred(lambda _: self._until_room.remove((most, waiter)))
+        waiter: Deferred[None] = Deferred(self._forget)
         self._until_room.append((most, waiter))
         self._tell_room()
         return waiter
@@ -88,8 +89,7 @@ class Publisher:
         Send nothing new until :meth:`release`; fires when everything that was sent is acknowledged.
         """
         self._outbox.held = True
-        waiter: Deferred[None] = Deferred(self._until_certain.remove)
-        self._until_certain.append(waiter)
+        waiter = self._until_certain.add()
         self._tell_room()
         return waiter
 
@@ -147,16 +147,18 @@ class Publisher:
         self._outbox.done(publish)
         self._tell_room()
 
+    def _forget(self, waiter: Deferred[None]) -> None:
+        self._until_room = [each for each in self._until_room if each[1] is not waiter]
+
     def _tell_room(self) -> None:
         unacknowledged = len(self._outbox)
         ready = [each for each in self._until_room if unacknowledged < each[0]]
         self._until_room = [each for each in self._until_room if unacknowledged >= each[0]]
         for _, waiter in ready:
-            waiter.callback(None)
+            if not waiter.called:  # whoever was told before may have cancelled it
+                waiter.callback(None)
         if self._until_certain and not self._outbox.uncertain:
-            certain, self._until_certain = self._until_certain, []
-            for each in certain:
-                each.callback(None)
+            self._until_certain.fire(None)
 
 
 def _fail(publish: Publish, why: Exception | Failure) -> None:

@@ -10,7 +10,7 @@ import random
 import secrets
 from collections.abc import Callable
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
@@ -24,6 +24,7 @@ from echochat.client.protocol import GRACE, Client
 from echochat.client.publisher import Publisher
 from echochat.client.subscriber import Subscriber
 from echochat.client.subscription import Subscription
+from echochat.client.waiters import Waiters
 from echochat.wire.backoff import Backoff, Jitter
 from echochat.wire.names import is_name
 
@@ -68,7 +69,7 @@ class ReconnectingClient:
         self._running: Deferred[None] | None = None
         self._started: Deferred[None] = Deferred()
         self._client: Client | None = None
-        self._until_connected: list[Deferred[Client]] = []
+        self._until_connected: Waiters[Client] = Waiters()
         self._end: Exception | None = None
 
     @property
@@ -187,14 +188,11 @@ class ReconnectingClient:
         """
         Fire with the connection as soon as there is one.
         """
-        waiter: Deferred[Client] = Deferred(self._until_connected.remove)
         if self._end is not None:
-            waiter.errback(self._end)
-        elif self._client is not None:
-            waiter.callback(self._client)
-        else:
-            self._until_connected.append(waiter)
-        return waiter
+            return fail(self._end)
+        if self._client is not None:
+            return succeed(self._client)
+        return self._until_connected.add()
 
     async def close(self, *, grace: float = GRACE) -> None:
         """
@@ -219,9 +217,7 @@ class ReconnectingClient:
         There is a connection.
         """
         self._client = client
-        waiters, self._until_connected = self._until_connected, []
-        for waiter in waiters:
-            waiter.callback(client)
+        self._until_connected.fire(client)
         self._subscriber.connected(client)
 
     def named(self, client: Client) -> None:
@@ -273,9 +269,7 @@ class ReconnectingClient:
 
     def _finish(self, why: Exception) -> None:
         self._publisher.stop(why)
-        waiters, self._until_connected = self._until_connected, []
-        for waiter in waiters:
-            waiter.errback(why)
+        self._until_connected.fail(lambda: why)
         self._fail_start(why)
 
     def _fail_start(self, why: Exception) -> None:

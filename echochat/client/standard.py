@@ -18,6 +18,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer, IReactorFromThreads
 from zope.interface import implementer
 
+from echochat.client.waiters import Waiters
+
 CHUNK: Final = 65_536
 HIGH_WATER: Final = 262_144
 """
@@ -113,8 +115,8 @@ class OutputStream:
         self._waiting = 0
         self._producer: IPushProducer | None = None
         self._producer_paused = False
-        self._until_room: list[Deferred[None]] = []
-        self._until_flushed: list[Deferred[None]] = []
+        self._until_room: Waiters[None] = Waiters()
+        self._until_flushed: Waiters[None] = Waiters()
         self._started = False
         self.broken = False
         threading.Thread(target=self._watch, name="echochat-output-watch", daemon=True).start()
@@ -148,9 +150,7 @@ class OutputStream:
         """
         if self.broken or self._waiting <= HIGH_WATER:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._until_room.remove)
-        self._until_room.append(waiter)
-        return waiter
+        return self._until_room.add()
 
     def flushed(self) -> Deferred[None]:
         """
@@ -158,9 +158,7 @@ class OutputStream:
         """
         if self.broken or not self._waiting:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._until_flushed.remove)
-        self._until_flushed.append(waiter)
-        return waiter
+        return self._until_flushed.add()
 
     def _write(self) -> None:
         while True:
@@ -180,9 +178,9 @@ class OutputStream:
             self._producer_paused = False
             self._producer.resumeProducing()
         if self._waiting <= HIGH_WATER // 2:
-            self._release_room()
+            self._until_room.fire(None)
         if not self._waiting:
-            self._release_flushed()
+            self._until_flushed.fire(None)
 
     def _watch(self) -> None:
         """
@@ -197,16 +195,6 @@ class OutputStream:
         if self.broken:
             return
         self.broken = True
-        self._release_room()
-        self._release_flushed()
+        self._until_room.fire(None)
+        self._until_flushed.fire(None)
         self._on_broken()
-
-    def _release_room(self) -> None:
-        waiters, self._until_room = self._until_room, []
-        for waiter in waiters:
-            waiter.callback(None)
-
-    def _release_flushed(self) -> None:
-        waiters, self._until_flushed = self._until_flushed, []
-        for waiter in waiters:
-            waiter.callback(None)

@@ -183,6 +183,20 @@ class PublishTests(ReconnectingTestCase):
         self.assertEqual(self.successResultOf(results[0]), 1)
         results[1].addErrback(lambda _: None)
 
+    def test_room_given_up_by_another(self) -> None:
+        """
+        A caller who is told of room may give up others who wait for it.
+        """
+        self.let_in()
+        result = self.client.publish("lobby", "a")
+        first, second, third = (self.client.room(1) for _ in range(3))
+        first.addCallback(lambda _: second.cancel())
+        self.server.says(f"/ok#{self.published()[0][0]} pub lobby 1")
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.successResultOf(third)
+        self.successResultOf(result)
+
     def test_cancelled(self) -> None:
         """
         What its caller gave up is not sent again, and its late acknowledgement disturbs nobody.
