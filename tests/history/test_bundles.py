@@ -33,7 +33,7 @@ def unpacked(rows: list[Row], topic: str = "lobby") -> list[tuple[int, str, str,
     for row in rows:
         bundle = Bundle(*row)
         contents = open_bundle(bundle, topic)
-        events += [contents.event(index, topic) for index in range(bundle.count)]
+        events += contents.events(range(bundle.count), topic)
     return [(event.position, event.name, event.text, event.time) for event in events]
 
 

@@ -30,8 +30,7 @@ class ReadersTests(TestCase):
         self.gate = threading.Event()
         self.order: list[object] = []
         self.connections: list[sqlite3.Connection] = []
-        self.readers = Readers(IReactorFromThreads(reactor), self.connect)
-        self.readers.start()
+        self.readers = self.made()
 
     def tearDown(self) -> None:
         self.gate.set()
@@ -49,6 +48,11 @@ class ReadersTests(TestCase):
         self.order.append(what)
         return what
 
+    def made(self, **options: float) -> Readers:
+        readers = Readers(IReactorFromThreads(reactor), self.connect, **options)
+        readers.start()
+        return readers
+
     def occupied(self) -> "list[Deferred[None]]":
         return [self.readers.read(self.wait) for _ in range(THREADS)]
 
@@ -65,6 +69,43 @@ class ReadersTests(TestCase):
         for place, n in enumerate(self.order):
             # A thread may be kept from the processor while the others go on.
             self.assertLess(abs(int(str(n)) - place), 10 * THREADS)
+
+    async def test_the_reactor_takes_what_there_is_first(self) -> None:
+        """
+        Nothing more is read before what was read has been taken, so that the reactor has time for others.
+        """
+        readers = self.made(patience=30.0)
+        ahead: list[int] = []
+
+        def take(n: object) -> None:
+            # Whoever reads ahead has time to.
+            self.gate.wait(0.001)
+            ahead.append(len(self.order) - len(ahead))
+
+        await gatherResults([readers.read(self.note, n).addCallback(take) for n in range(50)])
+        self.assertEqual(ahead, [1] * 50)
+        readers.stop()
+        readers.join()
+
+    async def test_a_slow_read_keeps_nobody(self) -> None:
+        """
+        Beside a read that takes long others are made.
+        """
+        slow = self.readers.read(self.wait)
+        self.assertEqual(await self.readers.read(self.note, "quick"), "quick")
+        self.gate.set()
+        await slow
+
+    async def test_what_was_asked_for_is_read_at_the_end(self) -> None:
+        """
+        Whoever ends them may wait for that in the reactor's thread, and gets what was read after it.
+        """
+        readers = self.made(patience=30.0)
+        reads = [readers.read(self.note, n) for n in range(10)]
+        readers.stop()
+        readers.join()
+        self.assertCountEqual(self.order, range(10))
+        self.assertEqual(await gatherResults(reads), [*range(10)])
 
     async def test_a_cancelled_read_is_not_made(self) -> None:
         """

@@ -12,7 +12,7 @@ file, which may yet vanish.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
 from typing import Any, Final
 
 from echochat.history.errors import HistoryCorrupt
@@ -100,7 +100,7 @@ def read_after(database: sqlite3.Connection, head: int, topic: str, after: int, 
             contents = open_bundle(bundle, topic)
         except Damaged as error:
             return page.stopped(floor, bundle.previous, bundle.last, str(error))
-        if not page.add(contents, [i for i, position in enumerate(contents.positions) if position > after]):
+        if not page.add(contents, range(bisect_right(contents.positions, after), bundle.count)):
             return Page(page.events, False, floor)
     return Page(page.events, not more, floor)
 
@@ -132,8 +132,7 @@ def _read_backwards(
             contents = open_bundle(bundle, topic)
         except Damaged as error:
             return page.stopped(floor, bundle.previous, bundle.last, str(error))
-        wanted = [i for i, position in enumerate(contents.positions) if position < before]
-        if not page.add(contents, reversed(wanted)):
+        if not page.add(contents, range(bisect_left(contents.positions, before))[::-1]):
             return Page(page.events, False, floor)
     return Page(page.events, not more, floor)
 
@@ -166,16 +165,18 @@ class _Filling:
         self._limit = limit
         self._bytes_left = max_bytes
 
-    def add(self, contents: Contents, indices: Iterable[int]) -> bool:
+    def add(self, contents: Contents, indices: range) -> bool:
         """
         :return: whether all of these had room.
         """
-        for index in indices:
+        fitting = indices[: self._limit - len(self.events)]
+        for count, index in enumerate(fitting):
             self._bytes_left -= len(contents.texts[index])
-            if len(self.events) >= self._limit or (self.events and self._bytes_left < 0):
-                return False
-            self.events.append(contents.event(index, self._topic))
-        return True
+            if self._bytes_left < 0 and (count or self.events):
+                fitting = fitting[:count]
+                break
+        self.events += contents.events(fitting, self._topic)
+        return len(fitting) == len(indices)
 
     def stopped(self, floor: int, after: int, upto: int, why: str) -> Page:
         """
