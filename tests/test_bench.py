@@ -17,7 +17,7 @@ from bench.echoes import ASYNCIO, LINE_ONLY_RECEIVER, UVLOOP, echochat
 from bench.loadgen import NoFigure, idle, lg
 from bench.report import record, section
 from bench.row import Effort, Entry, Goal, Measured, Row, measure, reached
-from bench.rows import ROWS, neighbours
+from bench.rows import ROWS, neighbours, replays
 from bench.running import Running, Server
 
 
@@ -250,6 +250,33 @@ class NeighboursTests(SynchronousTestCase):
             stopped = neighbours._Stopped(server.getsockname()[1], held)
             with self.assertRaisesRegex(NoFigure, "not given everything"):
                 stopped.read_again(3)
+
+
+class ReplaysTests(SynchronousTestCase):
+    """
+    What is measured while others replay is measured meanwhile, on a real server.
+    """
+
+    def measure(self, row: Row, clients: int, events: int) -> list[Measured]:
+        for name, smaller in {"_CLIENTS": clients, "_EVENTS": events, "_BATCH": 100}.items():
+            self.patch(replays, name, smaller)
+        return measure(row, Effort(0.2, 1), lambda line: None)
+
+    def test_all_is_replayed(self) -> None:
+        """
+        There is a figure when each client has been given everything.
+        """
+        (replayed,) = self.measure(replays.ROWS[0], 3, 2_000)
+        self.assertEqual((replayed.failed, bool(replayed.middle)), ("", True))
+
+    def test_meanwhile(self) -> None:
+        """
+        There is none when the replays were over before the echo.
+        """
+        if not (shutil.which("gcc") or shutil.which("cc")):
+            raise SkipTest("no C compiler for the load generator")
+        idle, beside = self.measure(replays.ROWS[1], 1, 100)
+        self.assertEqual((idle.failed, beside.failed), ("", "all had been read before the echo was measured"))
 
 
 EVENT = b"/event bench %d 2026-01-01T00:00:00.000Z bob x\r\n"

@@ -1,0 +1,122 @@
+"""
+Row 19: what others notice while many read what was published before they came.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from select import select
+from socket import create_connection
+
+from bench.echoes import echochat
+from bench.loadgen import NoFigure, lg
+from bench.machine import ROOT
+from bench.row import Entry, Goal, Row
+from bench.running import Running
+
+_CLIENTS, _EVENTS, _BATCH, _SIZE = 100, 100_000, 1_000, 64
+"""Who reads, and what: events of so many bytes, published in batches. It is all that a topic keeps unless told."""
+
+_PATIENCE = 120.0
+
+_SERVER = echochat("--history", "sqlite:history.sqlite3")
+
+
+def _fill(port: int) -> None:
+    with create_connection(("127.0.0.1", port), timeout=_PATIENCE) as talk, talk.makefile("rb") as answers:
+        for _ in range(_EVENTS // _BATCH):
+            talk.sendall(b"/pub bench %s\n" % (b"x" * _SIZE) * _BATCH)
+            for _ in range(_BATCH):
+                if not answers.readline().startswith(b"/ok pub"):
+                    raise NoFigure("a publish was refused")
+
+
+def _echo(connections: int) -> Callable[[Running, float], float]:
+    """
+    Microseconds until the answer that one line in a hundred exceeds, when each connection has one under way.
+    """
+    return lambda server, seconds: lg("echo", server.port, connections, 1, 32, seconds)["p99_us"]
+
+
+def _beside_replays(measure: Callable[[Running, float], float]) -> Callable[[Running, float], float]:
+    def trial(server: Running, seconds: float) -> float:
+        _fill(server.port)
+        with _Replay(server.port) as replay:
+            delay = measure(server, seconds)
+            if replay.is_over():
+                raise NoFigure("all had been read before the echo was measured")
+        return delay
+
+    return trial
+
+
+def _events_a_second(server: Running, seconds: float) -> float:
+    _fill(server.port)
+    with _Replay(server.port) as replay:
+        began = time.monotonic()
+        replay.wait()
+        return _CLIENTS * _EVENTS / (time.monotonic() - began)
+
+
+class _Replay:
+    """
+    The clients, for as long as the block runs.
+    """
+
+    def __init__(self, port: int) -> None:
+        command = (sys.executable, "-m", "bench.replay", str(port), str(_CLIENTS), str(_EVENTS))
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        assert self._process.stdout is not None
+        self._told = self._process.stdout
+
+    def __enter__(self) -> "_Replay":
+        if self._told.readline() != b"subscribed\n":
+            raise NoFigure("those who replay could not subscribe")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def is_over(self) -> bool:
+        """
+        Whether all have been given everything, or have failed.
+        """
+        return bool(select([self._told], (), (), 0)[0])
+
+    def wait(self) -> None:
+        """
+        Wait until all have been given everything.
+
+        :raises NoFigure: they were not.
+        """
+        if not select([self._told], (), (), _PATIENCE)[0] or self._told.readline() != b"given\n":
+            raise NoFigure("not everything was replayed")
+
+
+def _echo_row(connections: int) -> Row:
+    plural = "connection" if connections == 1 else "connections"
+    return Row(
+        19,
+        f"echo on {connections} {plural}, 99th percentile, while {_CLIENTS} clients replay {_EVENTS:,} events each",
+        "µs",
+        (
+            Entry("idle", _SERVER, _echo(connections)),
+            Entry("beside the replays", _SERVER, _beside_replays(_echo(connections))),
+        ),
+        (Goal("beside the replays", 2, "idle", at_most=True),),
+    )
+
+
+ROWS = (
+    Row(
+        19,
+        f"{_CLIENTS} clients replay {_EVENTS:,} events each",
+        "events/s",
+        (Entry("echochat", _SERVER, _events_a_second),),
+        (),
+    ),
+    _echo_row(1),
+    _echo_row(50),
+)
