@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from echochat.net.handoff.frames import End, FrameError
-from echochat.net.lean.transports import SUPPORTED_FAMILIES, LeanServer
+from echochat.net.lean.ports import SUPPORTED_FAMILIES
+from echochat.net.lean.transports import LeanServer
 
 if TYPE_CHECKING:
     _Connection = tcp.Connection

@@ -34,7 +34,7 @@ from echochat.net.handoff.adopting import adopt
 from echochat.net.handoff.balancers import Balancer, Channel
 from echochat.net.handoff.frames import TOKEN, End, Willing
 from echochat.net.handoff.records import user_at
-from echochat.net.lean.transports import LeanUnixPort
+from echochat.net.lean.ports import LeanUnixPort
 
 MOST_CHANNELS: Final = 64
 """

@@ -13,7 +13,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from echochat.net.lean.dispatcher import Dispatcher
-from echochat.net.lean.transports import SUPPORTED_FAMILIES, LeanConnector, LeanPort, LeanServer, LeanUnixPort
+from echochat.net.lean.ports import SUPPORTED_FAMILIES, LeanPort, LeanUnixPort
+from echochat.net.lean.transports import LeanConnector, LeanServer
 
 BACKLOG = 4_096
 """
