@@ -21,7 +21,7 @@ def _cells(row: Row, results: list[Measured]) -> list[tuple[str, str, str, str, 
     """
     The table's lines: name, version, median, range, ratio to the row's anchor.
     """
-    anchor_name = row.goals[0].against
+    anchor_name = row.anchor
     anchor = next((result.middle for result in results if result.entry.name == anchor_name), None)
     lines = []
     for result in results:
@@ -56,7 +56,7 @@ def _verdict(row: Row, goal: Goal, results: list[Measured]) -> str:
 
 
 def _columns(row: Row) -> tuple[str, ...]:
-    anchor = row.goals[0].against
+    anchor = row.anchor
     return ("server", "version", row.unit, "lowest - highest", f"to {anchor}" if anchor else "")
 
 

@@ -59,6 +59,13 @@ class Row:
     enough: int = 100
     """More trials than this tell nothing new."""
 
+    @property
+    def anchor(self) -> str | None:
+        """
+        The entry that the others are compared with, if there is one.
+        """
+        return self.goals[0].against if self.goals else None
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -71,6 +72,13 @@ class MeasureTests(SynchronousTestCase):
         a, b = measure(row(entry("a", 1), entry("b", absent="not installed")), Effort(1, 1), lambda line: None)
         self.assertEqual((b.figures, b.skipped, b.failed), ((), "not installed", ""))
         self.assertIn("b: skipped, not installed", section(row(a.entry, b.entry), [a, b], Effort(1, 1)))
+
+    def test_without_a_goal(self) -> None:
+        """
+        What has nothing to be compared with is shown as it is.
+        """
+        alone = replace(row(entry("a", 5)), goals=())
+        self.assertRegex(section(alone, measure(alone, Effort(1, 1), lambda line: None), Effort(1, 1)), r"\| 5 \|")
 
     def test_failure_is_told(self) -> None:
         """

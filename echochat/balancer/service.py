@@ -91,7 +91,9 @@ class BalancerService(ServingService):
         self._let_go()
         if factory.connections and seconds > 0:
             self.log.info(
-                "draining: {count} connections have {seconds:g} s", count=len(factory.connections), seconds=seconds
+                "draining: connections have {seconds:g} s to end, and there are {count}",
+                count=len(factory.connections),
+                seconds=seconds,
             )
             await self.until_empty(seconds)
         self._let_go()

@@ -56,6 +56,8 @@ class Operations:
             "subscriptions behind": hub.behind,
             "events in memory": hub.memory_used,
             "history": history.unavailable or "available",
+            "epoch": exchange.history.epoch,
+            "position": exchange.history.head,
             "events stored": history.events,
             "commits": history.commits,
             "commit time, mean": round(history.commit_seconds / max(1, history.commits), 6),

@@ -99,7 +99,7 @@ class EchoChatService(ServingService):
         seconds = factory.settings.drain
         if factory.connections and seconds > 0:
             self.log.info(
-                "draining: {count} connections have {seconds:g} s",
+                "draining: connections have {seconds:g} s to end, and there are {count}",
                 count=len(factory.connections),
                 seconds=seconds,
             )

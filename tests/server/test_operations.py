@@ -71,6 +71,8 @@ class StatusTests(OperationsTestCase):
             "gaps told": 0,
             "subscriptions behind": 0,
             "history": "available",
+            "epoch": house.exchange.history.epoch,
+            "position": 2,
             "history failures": 0,
             "ended, quit": 1,
             "ended, the connection was lost": 1,

@@ -138,7 +138,7 @@ class RunningTests(TestCase):
             await client.send(b"hello\n")
             self.assertEqual(await client.read(6), b"HELLO\n")
         server.send_signal(signal.SIGTERM)
-        await server.until(b"draining: 2 connections have 600 s")
+        await server.until(b"draining: connections have 600 s to end, and there are 2")
         leaving.finish()
         self.assertEqual(await leaving.read_to_end(), b"")
         await server.until(b"client closed")

@@ -111,6 +111,8 @@ async def _print_past(
     except Exception as error:
         raise CommandFailed(f"lost {server.name}: {in_words(error)}") from error
     await client.close()
+    if not past and topic == "check":
+        click.echo("echochat: the topic check is empty; to look into a file: echochat history check FILE", err=True)
     output = OutputStream(reactor, sys.stdout.fileno(), lambda: None)
     for item in past:
         output.write(writer.line(item))

@@ -19,7 +19,7 @@ from echochat.client.progress import LineProgress
 from echochat.client.reasons import why_refused
 from echochat.client.reconnecting import ReconnectingClient
 from echochat.client.running import CommandFailed, run_command
-from echochat.wire.lines import Overlong
+from echochat.wire.lines import MAX_LINE, Overlong
 from echochat.wire.names import MAX_LABEL, is_label
 
 ONLY_THIS_LINE = frozenset({"bad-text", "bad-encoding", "line-too-long"})
@@ -113,7 +113,7 @@ class _Run:
             if self._fatal is not None:
                 break
             if isinstance(line, Overlong):
-                self._refuse(f"line {number}", "it is too long")
+                self._refuse(f"line {number}", f"it is longer than {MAX_LINE} bytes")
                 continue
             try:
                 text = line.decode()

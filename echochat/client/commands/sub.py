@@ -29,7 +29,9 @@ from echochat.wire.answers import Event
 @click.command()
 @click.argument("topics", nargs=-1, required=True, metavar="TOPIC...", callback=to_topics)
 @click.option("--after", type=click.IntRange(min=0), metavar="POS", help="Continue behind this position.")
-@click.option("--epoch", metavar="E", help="The log in which POS is: if it was replaced, a gap is told.")
+@click.option(
+    "--epoch", metavar="E", help="The log in which POS is, as --json prints it: if it was replaced, a gap is told."
+)
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Begin N events back.")
 @click.option("--presence", is_flag=True, help="Tell who comes and goes, too.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
