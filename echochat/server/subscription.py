@@ -20,10 +20,12 @@ from echochat.server.outlet import NOWHERE, Outlet
 from echochat.server.rank import FEW, SendingRank
 from echochat.wire.answers import Gap, Joined, Parted
 
-PAGE_EVENTS: Final = 500
+PAGE_EVENTS: Final = 256
 PAGE_BYTES: Final = 49_152
 """
-What is read of the history at once, for one subscriber that is behind.
+What is read of the history at once, for one subscriber that is behind. While a page is made, and sent, others wait: the
+99th percentile of an echo beside 100 replays was 0.8 ms with pages of 500 events, 0.5 ms with 256, and 0.4 ms with 128,
+where the replays reached 530,000, 450,000 and 310,000 events/s.
 """
 
 PRESENCE_LINES: Final = 256
