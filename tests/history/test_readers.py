@@ -5,6 +5,7 @@ Tests for :mod:`echochat.history.sqlite.readers` and :mod:`echochat.history.sqli
 import os
 import sqlite3
 import threading
+import time
 
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -70,41 +71,72 @@ class ReadersTests(TestCase):
             # A thread may be kept from the processor while the others go on.
             self.assertLess(abs(int(str(n)) - place), 10 * THREADS)
 
-    async def test_the_reactor_takes_what_there_is_first(self) -> None:
+    async def take(self, readers: Readers, pages: int) -> list[int]:
         """
-        Nothing more is read before what was read has been taken, so that the reactor has time for others.
+        :return: for each of so many pages, as it is taken, how many have been read and not been taken.
         """
-        readers = self.made(patience=30.0)
         ahead: list[int] = []
+        before = len(self.order)
 
-        def take(n: object) -> None:
+        def take(_: object) -> None:
             # Whoever reads ahead has time to.
             self.gate.wait(0.001)
-            ahead.append(len(self.order) - len(ahead))
+            ahead.append(len(self.order) - before - len(ahead))
 
-        await gatherResults([readers.read(self.note, n).addCallback(take) for n in range(50)])
-        self.assertEqual(ahead, [1] * 50)
+        self.gate.clear()
+        await gatherResults([readers.read_page(self.note, n).addCallback(take) for n in range(pages)])
+        return ahead
+
+    async def test_the_reactor_takes_a_page_first(self) -> None:
+        """
+        No other page is read before one that was has been taken, so that the reactor has time for others.
+        """
+        readers = self.made(patience=30.0)
+        self.assertEqual(await self.take(readers, 50), [1] * 50)
         readers.stop()
         readers.join()
 
-    async def test_a_slow_read_keeps_nobody(self) -> None:
+    async def test_a_slow_page_keeps_nobody(self) -> None:
         """
-        Beside a read that takes long others are made.
+        Beside a page that takes long others are read; those who come after it take turns again.
         """
-        slow = self.readers.read(self.wait)
-        self.assertEqual(await self.readers.read(self.note, "quick"), "quick")
+        readers = self.made(patience=1.0)
+        slow = readers.read_page(self.wait)
+        for n in range(2):
+            self.assertEqual(await readers.read_page(self.note, n), n)
         self.gate.set()
         await slow
+        self.assertEqual(await self.take(readers, 20), [1] * 20)
+        readers.stop()
+        readers.join()
+
+    async def test_what_needs_no_turn(self) -> None:
+        """
+        Neither those who ask for little nor those who have given up wait for the turn of a page, or have others wait.
+        """
+        readers = self.made(patience=30.0)
+        slow = readers.read_page(self.wait)
+        for _ in range(10):
+            given_up = readers.read_page(self.note, "given up")
+            given_up.cancel()
+            await self.assertFailure(given_up, CancelledError)
+        self.assertEqual(await readers.read(self.note, "little"), "little")
+        self.assertEqual(self.order, ["little"])
+        self.gate.set()
+        await slow
+        readers.stop()
+        readers.join()
 
     async def test_what_was_asked_for_is_read_at_the_end(self) -> None:
         """
-        Whoever ends them may wait for that in the reactor's thread, and gets what was read after it.
+        Whoever ends them may wait for that in the reactor's thread, which takes nothing meanwhile.
         """
-        readers = self.made(patience=30.0)
-        reads = [readers.read(self.note, n) for n in range(10)]
+        readers = self.made(patience=5.0)
+        reads = [readers.read_page(self.note, n) for n in range(10)]
+        began = time.monotonic()
         readers.stop()
         readers.join()
-        self.assertCountEqual(self.order, range(10))
+        self.assertLess(time.monotonic() - began, 5.0)
         self.assertEqual(await gatherResults(reads), [*range(10)])
 
     async def test_a_cancelled_read_is_not_made(self) -> None:

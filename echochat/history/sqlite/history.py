@@ -122,13 +122,13 @@ class SQLiteHistory:
         pass
 
     def read_after(self, topic: str, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
-        return self._read(read_after, topic, after, limit, max_bytes)
+        return self._read(self._readers.read_page, read_after, topic, after, limit, max_bytes)
 
     def read_before(self, topic: str, before: int | None, last: int, max_bytes: int) -> Deferred[Page]:
-        return self._read(read_before, topic, before, last, max_bytes)
+        return self._read(self._readers.read_page, read_before, topic, before, last, max_bytes)
 
     def topic(self, topic: str) -> Deferred[TopicState]:
-        return self._read(read_topic, topic)
+        return self._read(self._readers.read, read_topic, topic)
 
     def topics(self) -> Deferred[list[TopicState]]:
         return Deferred.fromCoroutine(self._all_topics())
@@ -216,17 +216,19 @@ class SQLiteHistory:
 
     # Ours.
 
-    def _read(self, ask: Callable[..., Result], *arguments: object) -> Deferred[Result]:
+    def _read(
+        self, read: Callable[..., Deferred[Result]], ask: Callable[..., Result], *arguments: object
+    ) -> Deferred[Result]:
         if self._phase is not Phase.OPEN:
             return fail(HistoryUnavailable(self.status.unavailable))
         self.status.reads += 1
-        return self._readers.read(ask, self._writer.durable_head, *arguments)
+        return read(ask, self._writer.durable_head, *arguments)
 
     async def _all_topics(self) -> list[TopicState]:
         topics: list[TopicState] = []
         more = True
         while more:
-            page = await self._read(read_topics, topics[-1].topic if topics else "")
+            page = await self._read(self._readers.read, read_topics, topics[-1].topic if topics else "")
             topics.extend(page)
             more = len(page) == TOPICS_AT_ONCE
         return topics

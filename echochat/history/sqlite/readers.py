@@ -4,12 +4,12 @@ Threads that read.
 One queue, first come, first served, and a page at a time: a reader that wants a million events asks again for each
 page, and is behind everybody else who asked meanwhile.
 
-The threads take turns, and a turn is over when the reactor has taken what was read. A page costs as much of Python's
-global lock to be read as to be sent, so two threads that read ahead left the reactor a third of it, and 100 pages for
-one of its turns: while 100 clients replayed 100,000 events each, the 99th percentile of an echo was 10 ms on one
-connection and 80 ms on 50, instead of 0.1 and 0.8 ms. In turns it is 1 and 2 ms, and the replay takes as long. Where a
-turn takes longer than ``PATIENCE``, because the disk is slow or there is much to read, the other thread goes on beside
-it.
+For pages the threads take turns, and a turn is over when the reactor has taken what was read. To make a page of events
+needs Python's global lock for as long as to send it does. So two threads that read ahead left the reactor a third of
+the time, and brought it up to 100 pages at once: while 100 clients replayed 100,000 events each, the 99th percentile of
+an echo was 10 ms on one connection and 80 ms on 50, instead of 0.1 and 0.8 ms. With turns it was 1 and 2 ms, and the
+replay took no longer. Where a turn takes longer than ``PATIENCE``, because the disk is slow or the reactor busy, the
+next page is read without one.
 """
 
 import queue
@@ -32,7 +32,7 @@ THREADS: Final = 2
 
 PATIENCE: Final = 0.01
 """
-Seconds that a thread waits for its turn.
+Seconds that a thread waits for its turn; then it reads without.
 """
 
 WAITING_BOUND: Final = 10_000
@@ -64,11 +64,13 @@ class Readers:
         :return: can be cancelled: what was not begun is then not read at all. Fails as
             :meth:`~echochat.history.interface.IHistory.read_after` does.
         """
-        if self._waiting >= WAITING_BOUND:
-            return fail(HistoryBusy("too many reads of the history are waiting"))
-        self._waiting += 1
-        self._queue.put(read := _Read(ask, arguments))
-        return read.answer
+        return self._put(_Read(ask, arguments))
+
+    def read_page(self, ask: Callable[..., Result], *arguments: object) -> Deferred[Result]:
+        """
+        The same, for what is so much that the reactor is to take it before more is read.
+        """
+        return self._put(_Read(ask, arguments, is_page=True))
 
     def stop(self) -> None:
         """
@@ -78,6 +80,13 @@ class Readers:
             self._queue.put(None)
         # No turns any more: the reactor's thread itself may wait until all has been read.
         self._turn.release(self._waiting + 1)
+
+    def _put(self, read: "_Read") -> Deferred[Any]:
+        if self._waiting >= WAITING_BOUND:
+            return fail(HistoryBusy("too many reads of the history are waiting"))
+        self._waiting += 1
+        self._queue.put(read)
+        return read.answer
 
     def _answered(self, read: "_Read", result: Any, has_turn: bool) -> None:
         self._waiting -= 1
@@ -123,8 +132,9 @@ class _Read:
     One thing to read. A Failure is a result too.
     """
 
-    def __init__(self, ask: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    def __init__(self, ask: Callable[..., Any], arguments: tuple[object, ...], *, is_page: bool = False) -> None:
         self.ask = ask
+        self.is_page = is_page
         self.arguments = arguments
         self.cancelled = False
         self.answer: Deferred[Any] = Deferred(self._cancel)
@@ -158,7 +168,8 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         while (read := self._reads.get()) is not None:
-            has_turn = self._take_turn()
+            # One that was cancelled costs nobody a turn.
+            has_turn = read.is_page and not read.cancelled and self._take_turn()
             self._tell(read, None if read.cancelled else self._read(read), has_turn)
         with self.busy:
             self.disconnect()

@@ -169,7 +169,7 @@ class _Filling:
         """
         :return: whether all of these had room.
         """
-        fitting = indices[: self._limit - len(self.events)]
+        fitting = indices[: max(0, self._limit - len(self.events))]
         for count, index in enumerate(fitting):
             self._bytes_left -= len(contents.texts[index])
             if self._bytes_left < 0 and (count or self.events):
