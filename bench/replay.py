@@ -15,15 +15,22 @@ def replay(port: int, number: int, events: int) -> None:
     Have so many clients read so many events each of the topic ``bench``.
     """
     poll = select.epoll()
-    left: dict[int, int] = {}
-    connections = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(number)]
-    for connection in connections:
+    by_number: dict[int, socket.socket] = {}
+    for connection in [socket.create_connection(("127.0.0.1", port), 30) for _ in range(number)]:
         connection.sendall(b"/sub bench after=0\n")
+        reply = b""
+        while not reply.endswith(b"\n"):
+            # Byte by byte: what comes behind the reply is to be counted.
+            byte = connection.recv(1)
+            if not byte:
+                break
+            reply += byte
+        if not reply.startswith(b"/ok sub "):
+            sys.exit(f"the server says {reply!r}")
         connection.setblocking(False)
         poll.register(connection, select.EPOLLIN)
-        # The reply is a line, too.
-        left[connection.fileno()] = events + 1
-    by_number = {connection.fileno(): connection for connection in connections}
+        by_number[connection.fileno()] = connection
+    left = dict.fromkeys(by_number, events)
     print("subscribed", flush=True)
     buffer = bytearray(_CHUNK)
     while left:

@@ -265,6 +265,10 @@ class ReplaysTests(SynchronousTestCase):
     What is measured while others replay is measured meanwhile, on a real server.
     """
 
+    def setUp(self) -> None:
+        if not (shutil.which("gcc") or shutil.which("cc")):
+            raise SkipTest("no C compiler for the load generator")
+
     def measure(self, row: Row, clients: int, events: int) -> list[Measured]:
         for name, smaller in {"_CLIENTS": clients, "_EVENTS": events, "_BATCH": 100}.items():
             self.patch(replays, name, smaller)
@@ -277,14 +281,32 @@ class ReplaysTests(SynchronousTestCase):
         (replayed,) = self.measure(replays.ROWS[0], 3, 2_000)
         self.assertEqual((replayed.failed, bool(replayed.middle)), ("", True))
 
-    def test_meanwhile(self) -> None:
+    def test_over_before(self) -> None:
         """
         There is none when the replays were over before the echo.
         """
-        if not (shutil.which("gcc") or shutil.which("cc")):
-            raise SkipTest("no C compiler for the load generator")
         idle, beside = self.measure(replays.ROWS[1], 1, 100)
         self.assertEqual((idle.failed, beside.failed), ("", "all had been read before the echo was measured"))
+
+    def test_meanwhile(self) -> None:
+        """
+        There is a figure when they go on for longer.
+        """
+        # More than there is, for which they wait.
+        self.patch(replays, "_fill", lambda port: None)
+        results = self.measure(replays.ROWS[1], 2, 1)
+        self.assertEqual([(result.failed, bool(result.middle)) for result in results], [("", True)] * 2)
+
+    def test_not_served(self) -> None:
+        """
+        There is none when the clients were refused.
+        """
+        self.patch(replays, "_fill", lambda port: None)
+        with ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as server:
+            held.enter_context(answering(server, b"/err sub denied no\r\n"))
+            self.patch(replays, "_CLIENTS", 1)
+            with self.assertRaisesRegex(NoFigure, "not served"):
+                replays._events_a_second(Running("echochat", 0, server.getsockname()[1], "echochat"), 1)
 
 
 EVENT = b"/event bench %d 2026-01-01T00:00:00.000Z bob x\r\n"

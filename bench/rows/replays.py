@@ -5,9 +5,11 @@ Row 19: what others notice while many read what was published before they came.
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from select import select
 from socket import create_connection
+from typing import IO
 
 from bench.echoes import echochat
 from bench.loadgen import NoFigure, lg
@@ -42,9 +44,10 @@ def _echo(connections: int) -> Callable[[Running, float], float]:
 def _beside_replays(measure: Callable[[Running, float], float]) -> Callable[[Running, float], float]:
     def trial(server: Running, seconds: float) -> float:
         _fill(server.port)
-        with _Replay(server.port) as replay:
+        with _replaying(server.port) as told:
             delay = measure(server, seconds)
-            if replay.is_over():
+            if select([told], (), (), 0)[0]:
+                _expect(told, b"given")
                 raise NoFigure("all had been read before the echo was measured")
         return delay
 
@@ -53,46 +56,31 @@ def _beside_replays(measure: Callable[[Running, float], float]) -> Callable[[Run
 
 def _events_a_second(server: Running, seconds: float) -> float:
     _fill(server.port)
-    with _Replay(server.port) as replay:
+    with _replaying(server.port) as told:
         began = time.monotonic()
-        replay.wait()
+        _expect(told, b"given")
         return _CLIENTS * _EVENTS / (time.monotonic() - began)
 
 
-class _Replay:
+@contextmanager
+def _replaying(port: int) -> Iterator[IO[bytes]]:
     """
-    The clients, for as long as the block runs.
+    The clients, for as long as the block runs, which is given what they tell.
     """
+    command = (sys.executable, "-m", "bench.replay", str(port), str(_CLIENTS), str(_EVENTS))
+    # Unbuffered: a line that has been read by the way could not be waited for.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0) as clients:
+        try:
+            assert clients.stdout is not None
+            _expect(clients.stdout, b"subscribed")
+            yield clients.stdout
+        finally:
+            clients.kill()
 
-    def __init__(self, port: int) -> None:
-        command = (sys.executable, "-m", "bench.replay", str(port), str(_CLIENTS), str(_EVENTS))
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-        assert self._process.stdout is not None
-        self._told = self._process.stdout
 
-    def __enter__(self) -> "_Replay":
-        if self._told.readline() != b"subscribed\n":
-            raise NoFigure("those who replay could not subscribe")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def is_over(self) -> bool:
-        """
-        Whether all have been given everything, or have failed.
-        """
-        return bool(select([self._told], (), (), 0)[0])
-
-    def wait(self) -> None:
-        """
-        Wait until all have been given everything.
-
-        :raises NoFigure: they were not.
-        """
-        if not select([self._told], (), (), _PATIENCE)[0] or self._told.readline() != b"given\n":
-            raise NoFigure("not everything was replayed")
+def _expect(told: IO[bytes], what: bytes) -> None:
+    if not select([told], (), (), _PATIENCE)[0] or told.readline().strip() != what:
+        raise NoFigure("those who replay were not served")
 
 
 def _echo_row(connections: int) -> Row:

@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 class Waiters(Generic[T]):
     """
-    They are told in the order in which they came. Whoever is told may give up, for another one that has not been told
-    yet, and may wait anew, for the next time.
+    They are told in the order in which they came. Whoever is told may cancel another that has not been told yet, and
+    may wait anew, for the next time.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Waiters(Generic[T]):
         """
         Tell all that wait now that it will not come.
 
-        :param why: makes the reason, for each anew: an exception belongs to whoever raises it.
+        :param why: gives the reason, and is called for each: an exception that is raised belongs to whoever raises it.
         """
         self._tell(lambda waiter: waiter.errback(why()))
 

@@ -36,7 +36,7 @@ from typing import Any, Final
 PIECE: Final = 0.000_1
 LONGEST: Final = 0.000_8
 """
-Seconds of the work between two times that others are answered: at first, and where nobody was.
+Seconds of the work between two times that others are answered: at first, and at most, where nobody could be.
 """
 
 SHARE: Final = 0.25

@@ -1,8 +1,8 @@
 """
-Twisted's own listening ports with one method changed.
+Twisted's own listening ports, which accept while they are wanted to.
 
-``doRead`` looks after each connection whether it may accept another; Twisted's decides beforehand on a hundred. And it
-may give what it accepts to somebody else.
+``doRead`` looks after each connection whether it may accept another; Twisted's decides beforehand on a hundred. What a
+port accepts may be given to another process instead of a protocol.
 """
 
 import errno

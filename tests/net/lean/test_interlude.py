@@ -87,8 +87,8 @@ class InterludeTests(SynchronousTestCase):
         self.work(1.05 * PIECE, 21)
         self.assertEqual(len(self.others.asked), 5)
         self.interlude.begin()
-        self.work(1.05 * PIECE, 21)
-        self.assertEqual(len(self.others.asked), 6)
+        self.work(3.05 * PIECE, 61)
+        self.assertEqual(len(self.others.asked), 7)
 
     def test_what_is_left_out(self) -> None:
         """
