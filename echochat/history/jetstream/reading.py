@@ -18,12 +18,9 @@ do.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from txaio.tx import make_logger
 
 from echochat.broker import Message
-from echochat.history.errors import HistoryUnavailable
 from echochat.history.jetstream.direct import Direct, Found, position_of
 from echochat.history.jetstream.stream import Found as Stream
 from echochat.history.jetstream.subjects import NotAnEvent, read, token
@@ -32,14 +29,10 @@ from echochat.history.records import Event, Page, TopicState
 _BATCH: Final = 1_000
 _MESSAGE_OVERHEAD: Final = 256
 
-# A replica that is behind catches up within milliseconds.
-_TRIES: Final = 40
-_PAUSE: Final = 0.05
-
 
 class Reader:
     """
-    Reads from one stream. All fail with HistoryUnavailable, BrokerUnavailable or JetStreamError.
+    Reads from one stream. All fail with BrokerUnavailable or JetStreamError.
 
     :param name: the stream's.
     :param look: tells the stream as it is now.
@@ -50,28 +43,23 @@ class Reader:
 
     stream: Stream
 
-    def __init__(
-        self, direct: Direct, name: str, look: Callable[[], Coroutine[Any, Any, Stream]], clock: IReactorTime
-    ) -> None:
+    def __init__(self, direct: Direct, name: str, look: Callable[[], Coroutine[Any, Any, Stream]]) -> None:
         self._direct = direct
         self._look = look
         self._name = name
-        self._clock = clock
 
-    async def after(self, topic: str, after: int, limit: int, max_bytes: int) -> Page:
+    async def after(self, topic: str, after: int, limit: int, max_bytes: int) -> Page | None:
         """
         See :meth:`IHistory.read_after`.
+
+        :return: None: there is more, but the broker that was asked does not have it yet.
         """
         subject = self._subject(topic)
-        for _ in range(_TRIES):
-            found = await self._get(subject, after + 1, limit, max_bytes)
-            reached = position_of(found.messages[-1]) if found.messages else after
-            is_behind = not found.left and await self._is_behind(subject, reached)
-            if found.messages or not is_behind:
-                break
-            await deferLater(self._clock, _PAUSE)
-        else:
-            raise HistoryUnavailable("the broker that was asked is behind the others")
+        found = await self._get(subject, after + 1, limit, max_bytes)
+        reached = position_of(found.messages[-1]) if found.messages else after
+        is_behind = not found.left and await self._is_behind(subject, reached)
+        if is_behind and not found.messages:
+            return None
         floor = await self._floor(subject)
         events, is_cut = _fitting(self._events(topic, found.messages), max_bytes)
         if not events and found.messages and not is_cut:
