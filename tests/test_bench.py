@@ -293,7 +293,7 @@ class ReplaysTests(SynchronousTestCase):
         There is a figure when they go on for longer.
         """
         # More than there is, for which they wait.
-        self.patch(replays, "_fill", lambda port: None)
+        self.patch(replays, "fill", lambda *_: None)
         results = self.measure(replays.ROWS[1], 2, 1)
         self.assertEqual([(result.failed, bool(result.middle)) for result in results], [("", True)] * 2)
 
@@ -301,7 +301,7 @@ class ReplaysTests(SynchronousTestCase):
         """
         There is none when the clients were refused.
         """
-        self.patch(replays, "_fill", lambda port: None)
+        self.patch(replays, "fill", lambda *_: None)
         with ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as server:
             held.enter_context(answering(server, b"/err sub denied no\r\n"))
             self.patch(replays, "_CLIENTS", 1)

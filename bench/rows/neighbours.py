@@ -9,14 +9,12 @@ from contextlib import ExitStack, contextmanager
 from bench.balancers import ECHO
 from bench.echoes import echochat
 from bench.loadgen import NoFigure, lg, rate
+from bench.neighbourly import PATIENCE, echo, fill
 from bench.row import Entry, Goal, Row
 from bench.running import Running
 
 # Who stopped must still be there at the end of the trial.
 _SERVER = echochat("--history", "sqlite:history.sqlite3", "--stall", "600")
-
-_PATIENCE = 60.0
-"""Seconds that anything may take that is waited for."""
 
 _STOPPED = 1_000
 _FILLING, _BATCH, _SIZE = 2_000, 50, 4_000
@@ -66,19 +64,10 @@ class _Stopped:
 @contextmanager
 def _small(port: int) -> Iterator[socket.socket]:
     with socket.socket() as connection:
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(PATIENCE)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         connection.connect(("127.0.0.1", port))
         yield connection
-
-
-def _fill(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as talk, talk.makefile("rb") as answers:
-        for _ in range(_FILLING // _BATCH):
-            talk.sendall(b"/pub bench %s\n" % (b"x" * _SIZE) * _BATCH)
-            for _ in range(_BATCH):
-                if not answers.readline().startswith(b"/ok pub"):
-                    raise NoFigure("a publish was refused")
 
 
 def _delay(server: Running, seconds: float) -> float:
@@ -89,16 +78,16 @@ def _delay(server: Running, seconds: float) -> float:
 
 
 def _delay_alone(server: Running, seconds: float) -> float:
-    _fill(server.port)
-    server.at_rest(_PATIENCE)
+    fill(server.port, _FILLING, _BATCH, _SIZE)
+    server.at_rest(PATIENCE)
     return _delay(server, seconds)
 
 
 def _delay_beside_the_stopped(server: Running, seconds: float) -> float:
     with ExitStack() as held:
         stopped = _Stopped(server.port, held)
-        _fill(server.port)
-        server.at_rest(_PATIENCE)
+        fill(server.port, _FILLING, _BATCH, _SIZE)
+        server.at_rest(PATIENCE)
         delay = _delay(server, seconds)
         stopped.read_again(_FILLING + int(_MESSAGES * seconds))
     return delay
@@ -110,10 +99,10 @@ def _memory_of_the_stopped(server: Running, seconds: float) -> float:
     """
     with ExitStack() as held:
         stopped = _Stopped(server.port, held)
-        server.at_rest(_PATIENCE)
+        server.at_rest(PATIENCE)
         before = server.memory()
-        _fill(server.port)
-        server.at_rest(_PATIENCE)
+        fill(server.port, _FILLING, _BATCH, _SIZE)
+        server.at_rest(PATIENCE)
         grown = server.memory() - before
         stopped.read_again(_FILLING)
     return grown / _STOPPED
@@ -124,7 +113,7 @@ def _subscribed(port: int) -> Iterator[Callable[[], None]]:
     """
     One more subscriber, and a function that waits for its first event, after which it leaves.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as talk, talk.makefile("rb") as told:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as talk, talk.makefile("rb") as told:
         talk.sendall(b"/sub bench\n")
         if not told.readline().startswith(b"/ok sub "):
             raise NoFigure("a subscription was refused")
@@ -135,13 +124,6 @@ def _subscribed(port: int) -> Iterator[Callable[[], None]]:
             talk.shutdown(socket.SHUT_RDWR)
 
         yield wait_for_an_event
-
-
-def _echo(connections: int) -> Callable[[Running, float], float]:
-    """
-    Microseconds until the answer that one line in a hundred exceeds, when each connection has one under way.
-    """
-    return lambda server, seconds: lg("echo", server.port, connections, 1, 32, seconds)["p99_us"]
 
 
 def _beside_a_fan(measure: Callable[[Running, float], float]) -> Callable[[Running, float], float]:
@@ -164,7 +146,7 @@ def _echo_of_another_process(connections: int) -> Callable[[Running, float], flo
 
     def measure(_: Running, seconds: float) -> float:
         with ECHO.running() as other:
-            return _echo(connections)(other, seconds)
+            return echo(connections)(other, seconds)
 
     return measure
 
@@ -177,8 +159,8 @@ def _echo_row(connections: int) -> Row:
         f"{_FAN * _FAN_MESSAGES:,} durable deliveries a second",
         "µs",
         (
-            Entry("idle", _SERVER, _echo(connections)),
-            Entry("beside the fan-out", _SERVER, _beside_a_fan(_echo(connections))),
+            Entry("idle", _SERVER, echo(connections)),
+            Entry("beside the fan-out", _SERVER, _beside_a_fan(echo(connections))),
             Entry("another process beside it", _SERVER, _beside_a_fan(_echo_of_another_process(connections))),
         ),
         (Goal("beside the fan-out", 3, "idle", at_most=True),),

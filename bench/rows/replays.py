@@ -8,42 +8,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from select import select
-from socket import create_connection
 from typing import IO
 
 from bench.echoes import echochat
-from bench.loadgen import NoFigure, lg
+from bench.loadgen import NoFigure
 from bench.machine import ROOT
+from bench.neighbourly import PATIENCE, echo, fill
 from bench.row import Entry, Goal, Row
 from bench.running import Running
 
 _CLIENTS, _EVENTS, _BATCH, _SIZE = 100, 100_000, 1_000, 64
 """Who reads, and what: events of so many bytes, published in batches. It is all that a topic keeps unless told."""
 
-_PATIENCE = 120.0
-
 _SERVER = echochat("--history", "sqlite:history.sqlite3")
-
-
-def _fill(port: int) -> None:
-    with create_connection(("127.0.0.1", port), timeout=_PATIENCE) as talk, talk.makefile("rb") as answers:
-        for _ in range(_EVENTS // _BATCH):
-            talk.sendall(b"/pub bench %s\n" % (b"x" * _SIZE) * _BATCH)
-            for _ in range(_BATCH):
-                if not answers.readline().startswith(b"/ok pub"):
-                    raise NoFigure("a publish was refused")
-
-
-def _echo(connections: int) -> Callable[[Running, float], float]:
-    """
-    Microseconds until the answer that one line in a hundred exceeds, when each connection has one under way.
-    """
-    return lambda server, seconds: lg("echo", server.port, connections, 1, 32, seconds)["p99_us"]
 
 
 def _beside_replays(measure: Callable[[Running, float], float]) -> Callable[[Running, float], float]:
     def trial(server: Running, seconds: float) -> float:
-        _fill(server.port)
+        fill(server.port, _EVENTS, _BATCH, _SIZE)
         with _replaying(server.port) as told:
             delay = measure(server, seconds)
             if select([told], (), (), 0)[0]:
@@ -55,7 +37,7 @@ def _beside_replays(measure: Callable[[Running, float], float]) -> Callable[[Run
 
 
 def _events_a_second(server: Running, seconds: float) -> float:
-    _fill(server.port)
+    fill(server.port, _EVENTS, _BATCH, _SIZE)
     with _replaying(server.port) as told:
         began = time.monotonic()
         _expect(told, b"given")
@@ -79,7 +61,7 @@ def _replaying(port: int) -> Iterator[IO[bytes]]:
 
 
 def _expect(told: IO[bytes], what: bytes) -> None:
-    if not select([told], (), (), _PATIENCE)[0] or told.readline().strip() != what:
+    if not select([told], (), (), PATIENCE)[0] or told.readline().strip() != what:
         raise NoFigure("those who replay were not served")
 
 
@@ -90,8 +72,8 @@ def _echo_row(connections: int) -> Row:
         f"echo on {connections} {plural}, 99th percentile, while {_CLIENTS} clients replay {_EVENTS:,} events each",
         "µs",
         (
-            Entry("idle", _SERVER, _echo(connections)),
-            Entry("beside the replays", _SERVER, _beside_replays(_echo(connections))),
+            Entry("idle", _SERVER, echo(connections)),
+            Entry("beside the replays", _SERVER, _beside_replays(echo(connections))),
         ),
         (Goal("beside the replays", 2, "idle", at_most=True),),
     )
