@@ -34,6 +34,7 @@ class Case:
     :ivar end: whether the connection stays open, or the server closes it.
     :ivar half_close: whether the client closes its half then. The server closes too, when all is answered.
     :ivar neighbour: what another client, who stays, has said before.
+    :ivar told: what the client is told besides, in its own time: it may come behind all answers.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Case:
     end: End = End.STAYS
     half_close: bool = False
     neighbour: bytes = b""
+    told: bytes = b""
 
 
 def exactly(answer: bytes) -> bytes:
@@ -323,6 +325,7 @@ TOPICS: Final = (
         "who is subscribed gets what is published",
         b"/sub#s t9\n/pub t9 hi\n",
         rb"/ok#s sub t9 [0-9]+ \S+\r\n(/ok pub t9 [0-9]+\r\n|/event t9 [0-9]+ \S+ guest-\w+ hi\r\n){2}",
+        told=b" hi\r\n",
     ),
     Case("another's inbox is denied", b"/sub @dave\n/history @dave\n/who @dave\n", err(b"denied") * 3),
     Case(

@@ -80,6 +80,10 @@ class MemoryTransport:
         done.callback(None)
         return done
 
+    def told(self, text: bytes) -> "Deferred[None]":
+        assert text in self.received, self.received[-200:]
+        return self.until(b"")
+
     def end(self) -> "Deferred[bool]":
         assert not self._writing, "the server has not closed"
         if not self._finished and self._lost is None:
