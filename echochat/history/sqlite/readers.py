@@ -4,12 +4,12 @@ Threads that read.
 One queue, first come, first served, and a page at a time: a reader that wants a million events asks again for each
 page, and is behind everybody else who asked meanwhile.
 
-For pages the threads take turns, and a turn is over when the reactor has taken what was read. To make a page of events
-needs Python's global lock for as long as to send it does. So two threads that read ahead left the reactor a third of
-the time, and brought it up to 100 pages at once: while 100 clients replayed 100,000 events each, the 99th percentile of
-an echo was 10 ms on one connection and 80 ms on 50, instead of 0.1 and 0.8 ms. With turns it was 1 and 2 ms, and the
-replay took no longer. Where a turn takes longer than ``PATIENCE``, because the disk is slow or the reactor busy, the
-next page is read without one.
+For pages the threads take turns, and the turn of a large one is over when the reactor has taken it. To make a page of
+events needs Python's global lock for as long as to send it does. So two threads that read ahead left the reactor a
+third of the time, and brought it up to 100 pages at once: while 100 clients replayed 100,000 events each, the 99th
+percentile of an echo was 10 ms on one connection and 80 ms on 50, instead of 0.1 and 0.8 ms. With turns it was 1 and
+2 ms, and the replay took no longer. Where a turn takes longer than ``PATIENCE``, because the disk is slow or the
+reactor busy, the next page is read without one.
 """
 
 import queue
@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from echochat.history.errors import HistoryBusy, HistoryCorrupt, HistoryUnavailable
+from echochat.history.records import Page
 from echochat.history.sqlite.faults import explain, is_corrupt
 
 Result = TypeVar("Result")
@@ -33,6 +34,12 @@ THREADS: Final = 2
 PATIENCE: Final = 0.01
 """
 Seconds that a thread waits for its turn; then it reads without.
+"""
+
+FEW: Final = 32
+"""
+Events of a page that is little work: the next one is read at once. Who subscribes while others publish often has such a
+page to read.
 """
 
 WAITING_BOUND: Final = 10_000
@@ -52,9 +59,8 @@ class Readers:
         self._waiting = 0
         self._queue: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
         self._turn = threading.Semaphore()
-        take_turn = partial(self._turn.acquire, timeout=patience)
         tell = partial(reactor.callFromThread, self._answered)
-        self._threads = [_Thread(self._queue, connect, take_turn, tell) for _ in range(THREADS)]
+        self._threads = [_Thread(self._queue, connect, self._turn, patience, tell) for _ in range(THREADS)]
 
     # Called in the reactor's thread.
 
@@ -68,7 +74,7 @@ class Readers:
 
     def read_page(self, ask: Callable[..., Result], *arguments: object) -> Deferred[Result]:
         """
-        The same, for what is so much that the reactor is to take it before more is read.
+        The same, for a Page: where it has many events the reactor is to take it before the next is read.
         """
         return self._put(_Read(ask, arguments, is_page=True))
 
@@ -145,8 +151,9 @@ class _Read:
 
 class _Thread(threading.Thread):
     """
-    :param take_turn: waits for this one's turn, but not for ever, and says whether it came.
-    :param tell: takes a read, its result, and whether it had a turn.
+    :param turn: is had by one of them at a time, and by the reactor while it has much to take.
+    :param patience: seconds to wait for it.
+    :param tell: takes a read, its result, and whether the turn is the reactor's now.
     :ivar busy: held while a connection is in use.
     """
 
@@ -154,7 +161,8 @@ class _Thread(threading.Thread):
         self,
         reads: "queue.SimpleQueue[_Read | None]",
         connect: Callable[[], sqlite3.Connection],
-        take_turn: Callable[[], bool],
+        turn: threading.Semaphore,
+        patience: float,
         tell: Callable[[_Read, Any, bool], None],
     ) -> None:
         # A daemon: a process that ends without closing the history must not wait for it.
@@ -162,15 +170,20 @@ class _Thread(threading.Thread):
         self.busy = threading.Lock()
         self._reads = reads
         self._connect = connect
-        self._take_turn = take_turn
+        self._turn = turn
+        self._patience = patience
         self._tell = tell
         self._database: sqlite3.Connection | None = None
 
     def run(self) -> None:
         while (read := self._reads.get()) is not None:
             # One that was cancelled costs nobody a turn.
-            has_turn = read.is_page and not read.cancelled and self._take_turn()
-            self._tell(read, None if read.cancelled else self._read(read), has_turn)
+            has_turn = read.is_page and not read.cancelled and self._turn.acquire(timeout=self._patience)
+            result = None if read.cancelled else self._read(read)
+            if has_turn and not (isinstance(result, Page) and len(result.events) > FEW):
+                self._turn.release()
+                has_turn = False
+            self._tell(read, result, has_turn)
         with self.busy:
             self.disconnect()
 
